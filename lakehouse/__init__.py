@@ -1,0 +1,1 @@
+"""Kafka topics -> Iceberg tables, with every offset accounted for."""

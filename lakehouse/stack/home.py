@@ -1,0 +1,181 @@
+"""LAKEHOUSE_HOME: the one folder that holds a stack's data, logs, ports and credentials."""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import string
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+from platformdirs import user_cache_path, user_state_path
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lakehouse.errors import LakehouseError
+from lakehouse.stack import artifacts
+from lakehouse.stack.java import find_java_home
+
+REPOSITORY = Path(__file__).parents[2]
+CONF = REPOSITORY / "conf"
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+BUCKET = "retail-data"
+PREFERRED_PORTS = {
+    "kafka": 19092,
+    "kafka_controller": 19093,
+    "trino": 18080,
+    "s3": 18333,
+    "s3_grpc": 18334,
+    "master": 19333,
+    "master_grpc": 19334,
+    "volume": 18081,
+    "volume_grpc": 18082,
+    "filer": 18888,
+    "filer_grpc": 18889,
+}
+DRIVERS = {"sqlite": "org.sqlite.JDBC", "postgresql": "org.postgresql.Driver"}
+
+
+def _home_of_this_checkout() -> Path:
+    digest = hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:8]
+    return user_state_path("retail-lakehouse") / f"{REPOSITORY.name}-{digest}"
+
+
+class StackSettings(BaseSettings):
+    """What a user may set about the local stack, as LAKEHOUSE_HOME, LAKEHOUSE_CATALOG_URI, ..."""
+
+    model_config = SettingsConfigDict(env_prefix="LAKEHOUSE_")
+
+    home: Path = Field(default_factory=_home_of_this_checkout)
+    cache: Path = Field(default_factory=lambda: user_cache_path("retail-lakehouse"))
+    catalog_uri: str | None = None
+    catalog_user: str = "lakehouse"
+    catalog_password: str = ""
+
+
+class Home:
+    """Paths, ports, credentials and environment of one stack."""
+
+    def __init__(self, settings: StackSettings):
+        self.path = settings.home.absolute()
+        self.cache = settings.cache.absolute()
+        self.catalog_file = self.path / "catalog.sqlite"
+        self.embedded_catalog = settings.catalog_uri is None
+        self.catalog_uri = (
+            settings.catalog_uri or f"jdbc:sqlite:{self.catalog_file}?busy_timeout=30000"
+        )
+        self._catalog_user = settings.catalog_user
+        self._catalog_password = settings.catalog_password
+        self._create()
+        state = self._load()
+        self.ports: dict[str, int] = state["ports"]
+        self._secret: str = state["secret"]
+
+    def _create(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            tempfile.TemporaryFile(dir=self.path).close()
+        except OSError as error:
+            raise LakehouseError(
+                f"The data folder {self.path} can't be written: {error.strerror}",
+                "Give yourself write access to it or set LAKEHOUSE_HOME to another folder",
+            ) from None
+
+    @property
+    def _state_file(self) -> Path:
+        return self.path / "stack.json"
+
+    def _load(self) -> dict:
+        if not self._state_file.exists():
+            self._save({"ports": PREFERRED_PORTS, "secret": secrets.token_hex(20)})
+        return json.loads(self._state_file.read_text())
+
+    def _save(self, state: dict) -> None:
+        write_privately(self._state_file, json.dumps(state, indent=2))
+
+    def move_taken_ports(self, names: tuple[str, ...]) -> list[str]:
+        """Replace ports that another process holds by free ones; say which, and who holds them."""
+        moved = []
+        for name in names:
+            if _is_free(self.ports[name]):
+                continue
+            free = _free_port()
+            moved.append(f"port {self.ports[name]} is held by {_holder(self.ports[name])}; "
+                         f"{name} moves to {free}")
+            self.ports[name] = free
+        if moved:
+            self._save({"ports": self.ports, "secret": self._secret})
+        return moved
+
+    @property
+    def exports(self) -> dict[str, str]:
+        """What a user's own tools need to join this stack."""
+        driver = DRIVERS.get(self.catalog_uri.split(":")[1], "") if ":" in self.catalog_uri else ""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{self.ports['kafka']}",
+            "TRINO_HOST": HOST,
+            "TRINO_PORT": str(self.ports["trino"]),
+            "TRINO_USER": "lakehouse",
+            "TRINO_CATALOG": "lake",
+            "ICEBERG_CATALOG_URI": self.catalog_uri,
+            "ICEBERG_CATALOG_DRIVER": driver,
+            "ICEBERG_CATALOG_USER": self._catalog_user,
+            "ICEBERG_CATALOG_PASSWORD": self._catalog_password,
+            "ICEBERG_WAREHOUSE": f"s3://{BUCKET}/warehouse",
+            "S3_ENDPOINT": f"http://{HOST}:{self.ports['s3']}",
+            "AWS_ACCESS_KEY_ID": "lake",
+            "AWS_SECRET_ACCESS_KEY": self._secret,
+            "AWS_REGION": REGION,
+            "CHECKPOINT_LOCATION": str(self.path / "checkpoints"),
+            "JAVA_HOME": str(find_java_home()),
+            "SPARK_CONF_DIR": str(self.path / "conf"),
+            "PYSPARK_PYTHON": sys.executable,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def write_spark_conf(self) -> None:
+        """conf/spark-defaults.conf with its names filled in -> SPARK_CONF_DIR."""
+        conf = self.path / "conf"
+        conf.mkdir(exist_ok=True)
+        names = {**self.exports, "SPARK_JARS": str(artifacts.folder("spark", self.cache))}
+        template = string.Template((CONF / "spark-defaults.conf").read_text())
+        write_privately(conf / "spark-defaults.conf", template.safe_substitute(names))
+        shutil.copyfile(CONF / "log4j2.properties", conf / "log4j2.properties")
+
+
+def write_privately(path: Path, text: str) -> None:
+    """Whole or not at all, readable by the owner alone."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+    os.replace(file.name, path)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except psutil.Error:
+        pass
+    return "another process"

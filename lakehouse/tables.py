@@ -1,0 +1,101 @@
+"""What a table is: contracts -> staging.stg_user_events, staging.stg_product_metadata, ops.dead_letters."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+from pyspark.sql.pandas.types import from_arrow_type
+
+from lakehouse.contracts import KAFKA_COLUMNS, PRODUCT_METADATA, USER_EVENTS, Contract
+
+CATALOG = "lake"
+PROPERTIES = {
+    # Trino 476 does not read version 3.
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    # Named, because a sort order would silently turn it into range, which reads the input twice.
+    "write.distribution-mode": "hash",
+    # One open file per task: with one per day, a batch of 3,000 event days runs out of memory.
+    "write.spark.fanout.enabled": "false",
+    # Spark and Trino commit to the same tables beside each other.
+    "commit.retry.num-retries": "20",
+    "write.metadata.delete-after-commit.enabled": "true",
+}
+HEADERS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
+
+
+@dataclass(frozen=True)
+class Table:
+    """An Iceberg table of the catalog `lake`. Its location follows from its name."""
+
+    name: str
+    comment: str
+    columns: list[pa.Field]
+    partitioned_by: tuple[str, ...]
+
+    @property
+    def identifier(self) -> str:
+        return f"{CATALOG}.{self.name}"
+
+    @property
+    def column_names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @property
+    def ddl(self) -> str:
+        columns = ",\n  ".join(
+            f"{column.name} {from_arrow_type(column.type).simpleString()}"
+            for column in self.columns
+        )
+        properties = ", ".join(f"'{key}' = '{value}'" for key, value in PROPERTIES.items())
+        return (
+            f"CREATE TABLE IF NOT EXISTS {self.identifier} (\n  {columns}\n) USING iceberg\n"
+            f"PARTITIONED BY ({', '.join(self.partitioned_by)})\n"
+            f"COMMENT '{self.comment}'\nTBLPROPERTIES ({properties})"
+        )
+
+
+STG_USER_EVENTS = Table(
+    name="staging.stg_user_events",
+    comment="One row per accepted message of user-events",
+    columns=USER_EVENTS.columns + KAFKA_COLUMNS,
+    partitioned_by=("days(event_timestamp)", "bucket(4, user_id)"),
+)
+STG_PRODUCT_METADATA = Table(
+    name="staging.stg_product_metadata",
+    comment="One row per accepted message of product-metadata: the change log of products",
+    columns=PRODUCT_METADATA.columns + KAFKA_COLUMNS,
+    partitioned_by=("days(updated_at)", "bucket(4, product_id)"),
+)
+DEAD_LETTERS = Table(
+    name="ops.dead_letters",
+    comment="One row per message that broke its contract, whole and with the reason",
+    columns=[
+        pa.field("topic", pa.string()),
+        pa.field("partition", pa.int32()),
+        pa.field("offset", pa.int64()),
+        pa.field("kafka_timestamp", pa.timestamp("us", tz="UTC")),
+        pa.field("key", pa.binary()),
+        pa.field("value", pa.binary()),
+        pa.field("headers", HEADERS),
+        pa.field("error_class", pa.string()),
+        pa.field("error_detail", pa.string()),
+        pa.field("contract_version", pa.int32()),
+    ],
+    partitioned_by=("days(kafka_timestamp)",),
+)
+TABLES = (STG_USER_EVENTS, STG_PRODUCT_METADATA, DEAD_LETTERS)
+_STAGING = {USER_EVENTS.topic: STG_USER_EVENTS, PRODUCT_METADATA.topic: STG_PRODUCT_METADATA}
+
+
+def staging_table(contract: Contract) -> Table:
+    """Where the accepted messages of a topic go."""
+    return _STAGING[contract.topic]
+
+
+def create_missing(spark: SparkSession) -> None:
+    """Make namespaces and tables that are not there; leave the others as they are."""
+    for namespace in sorted({table.name.split(".")[0] for table in TABLES}):
+        spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{namespace}")
+    for table in TABLES:
+        spark.sql(table.ddl)
