@@ -1,4 +1,4 @@
-"""Kafka records in Arrow -> rows of a staging table beside dead letters, one output row per record."""
+"""Kafka records in Arrow -> staged rows beside dead letters, one output row per record."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -54,8 +54,7 @@ def decode_batch(contract: Contract, records: pa.RecordBatch) -> pa.RecordBatch:
             details.append(rejected.error_detail)
     values = zip(*rows, strict=True) if rows else ((),) * len(nothing)
     staged = [
-        pa.array(column, field.type)
-        for column, field in zip(values, contract.columns, strict=True)
+        pa.array(column, field.type) for column, field in zip(values, contract.columns, strict=True)
     ]
     error_class = pa.array(classes, pa.string())
     is_rejected = error_class.is_valid()

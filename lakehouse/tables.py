@@ -1,4 +1,4 @@
-"""What a table is: contracts -> staging.stg_user_events, staging.stg_product_metadata, ops.dead_letters."""
+"""What a table is: contracts -> DDL of staging.stg_* and ops.dead_letters."""
 
 from dataclasses import dataclass
 
@@ -36,6 +36,14 @@ class Table:
     @property
     def identifier(self) -> str:
         return f"{CATALOG}.{self.name}"
+
+    @property
+    def partition_column(self) -> str:
+        return "partition" if "topic" in self.column_names else "kafka_partition"
+
+    @property
+    def offset_column(self) -> str:
+        return "offset" if "topic" in self.column_names else "kafka_offset"
 
     @property
     def column_names(self) -> list[str]:

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import sys
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -59,6 +60,7 @@ def env() -> None:
     home.write_spark_conf()
     for name, value in home.exports.items():
         print(f"export {name}={shlex.quote(value)}")
+    print(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
 
 
 @app.command()

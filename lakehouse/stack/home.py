@@ -105,8 +105,10 @@ class Home:
             if _is_free(self.ports[name]):
                 continue
             free = _free_port()
-            moved.append(f"port {self.ports[name]} is held by {_holder(self.ports[name])}; "
-                         f"{name} moves to {free}")
+            moved.append(
+                f"port {self.ports[name]} is held by {_holder(self.ports[name])}; "
+                f"{name} moves to {free}"
+            )
             self.ports[name] = free
         if moved:
             self._save({"ports": self.ports, "secret": self._secret})
@@ -133,9 +135,9 @@ class Home:
             "AWS_REGION": REGION,
             "CHECKPOINT_LOCATION": str(self.path / "checkpoints"),
             "JAVA_HOME": str(find_java_home()),
+            "SPARK_LOCAL_IP": HOST,
             "SPARK_CONF_DIR": str(self.path / "conf"),
             "PYSPARK_PYTHON": sys.executable,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
 
     def write_spark_conf(self) -> None:

@@ -25,7 +25,7 @@ def find_java_home() -> Path:
         if _major_version(home) in SUPPORTED:
             return home
     raise LakehouseError(
-        "Spark needs a JDK 17 or 21, and none was found in JAVA_HOME, on PATH or in the usual folders",
+        "Spark needs a JDK 17 or 21, and JAVA_HOME, PATH and the usual folders have none",
         f"Install one ({_how_to_install()}) or set JAVA_HOME to it",
     )
 

@@ -1,4 +1,4 @@
-"""Start, watch and end the processes of a stack; a pid file names exactly the process we started."""
+"""Start, watch and end the processes of a stack, and no others."""
 
 import contextlib
 import fcntl

@@ -94,7 +94,14 @@ class Kafka(Service):
         java = f"{self.home.exports['JAVA_HOME']}/bin/java"
         log = CONF / "kafka-log4j2.properties"
         jars = folder("kafka", self.home.cache)
-        return [java, "-Xmx512m", f"-Dlog4j2.configurationFile={log}", "-cp", f"{jars}/*", *arguments]
+        return [
+            java,
+            "-Xmx512m",
+            f"-Dlog4j2.configurationFile={log}",
+            "-cp",
+            f"{jars}/*",
+            *arguments,
+        ]
 
     def prepare(self) -> None:
         if (self.data / "meta.properties").exists():
@@ -118,7 +125,10 @@ class Kafka(Service):
 
     def check(self) -> None:
         """A topic can be made and takes a message: metadata alone answers a second too early."""
-        servers = {"bootstrap.servers": f"{HOST}:{self.port}", "log_level": 0}
+        servers: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": f"{HOST}:{self.port}",
+            "log_level": 0,
+        }
         admin = AdminClient(servers, logger=_SILENT)
         admin.list_topics(timeout=2)
         topic = NewTopic(READINESS_TOPIC, num_partitions=1, replication_factor=1)
@@ -138,7 +148,16 @@ class ObjectStore(Service):
     """SeaweedFS, all of its parts in one process, of which S3 is what others use."""
 
     name = "s3"
-    ports = ("s3", "s3_grpc", "master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc")
+    ports = (
+        "s3",
+        "s3_grpc",
+        "master",
+        "master_grpc",
+        "volume",
+        "volume_grpc",
+        "filer",
+        "filer_grpc",
+    )
 
     @property
     def environment(self) -> dict[str, str]:
@@ -146,7 +165,6 @@ class ObjectStore(Service):
         return {name: self.home.exports[name] for name in names}
 
     def command(self) -> list[str]:
-        parts = [name for name in self.ports if not name.endswith("_grpc")]
         return [
             str(Path(sys.executable).parent / "weed"),
             "server",
@@ -155,8 +173,8 @@ class ObjectStore(Service):
             f"-ip.bind={HOST}",
             "-filer",
             "-s3",
-            *(f"-{part}.port={self.home.ports[part]}" for part in parts),
-            *(f"-{part}.port.grpc={self.home.ports[f'{part}_grpc']}" for part in parts),
+            *(f"-{part}.port={self.home.ports[part]}" for part in self.parts),
+            *(f"-{part}.port.grpc={self.home.ports[f'{part}_grpc']}" for part in self.parts),
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-master.telemetry=false",

@@ -1,0 +1,40 @@
+# Every target installs what it needs first; a second run finds it there and needs no network.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test up down status env lint clean
+
+demo: $(READY) ## From an empty machine to marts: start, generate, ingest, build, prove, stop
+	@$(BIN)/python -m lakehouse.demo
+
+test: $(READY) ## All tests, on real services of their own
+	@$(BIN)/python -m pytest
+
+up down status env: $(READY) ## The local stack; eval "$$(make -s env)" lets your own tools join it
+	@$(BIN)/python -m lakehouse.stack $@
+
+lint: $(READY) ## Formatting, style, types and SQL
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/tests
+
+clean: $(READY) ## Stop the stack and remove its data; downloads stay
+	@$(BIN)/python -m lakehouse.stack clean
+
+# pip or uv writes to stderr, so that `make -s env` prints exports alone.
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Python 3.11 or newer is needed. Install one and run: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "installing Python packages into .venv (about 350 MB to fetch)" >&2
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python "$(PYTHON)" .venv && \
+	  VIRTUAL_ENV=.venv uv pip sync --require-hashes requirements.lock && \
+	  VIRTUAL_ENV=.venv uv pip install --no-deps --no-build-isolation --editable . ; \
+	else \
+	  $(PYTHON) -m venv .venv && \
+	  $(BIN)/python -m pip install --require-hashes --requirement requirements.lock && \
+	  $(BIN)/python -m pip install --no-deps --no-build-isolation --editable . ; \
+	fi >&2
+	@touch $@

@@ -1,0 +1,27 @@
+"""Kafka -> staging.stg_user_events, staging.stg_product_metadata, ops.dead_letters
+
+spark-submit jobs/ingest.py
+"""
+
+import argparse
+import time
+
+from pyspark.sql import SparkSession
+
+from lakehouse.ingest import ingest
+from lakehouse.job import run
+from lakehouse.settings import Settings
+
+
+def main(spark: SparkSession, settings: Settings) -> None:
+    started = time.monotonic()
+    reports = ingest(spark, settings)
+    print(f"{'topic':<20}{'read':>12}{'staged':>12}{'dead':>12}")
+    for report in reports:
+        print(f"{report.topic:<20}{report.read:>12,}{report.staged:>12,}{report.dead:>12,}")
+    print(f"done in {time.monotonic() - started:.1f} s")
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    run("ingest", main)

@@ -1,0 +1,39 @@
+"""What all jobs share: logging, one session, and failures as one line and an exit code."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from lakehouse.errors import LakehouseError
+from lakehouse.logs import configure_logging
+from lakehouse.settings import Settings, load_settings
+
+log = logging.getLogger("lakehouse.job")
+
+
+def run(name: str, job: Callable[[SparkSession, Settings], None]) -> None:
+    """Exit 0 when the job returned, 1 with one line of cause and fix when it could not."""
+    configure_logging()
+    try:
+        settings = load_settings()
+        spark = SparkSession.builder.appName(name).getOrCreate()
+        try:
+            job(spark, settings)
+        finally:
+            spark.stop()
+    except LakehouseError as error:
+        sys.exit(f"error: {error}")
+    except (PySparkException, Py4JError) as error:
+        log.error("job failed", exc_info=error)
+        sys.exit(f"error: {first_line(error)}. Resolve the cause and run the same command again")
+
+
+def first_line(error: Exception) -> str:
+    """The cause, without the stack traces that Spark puts into its messages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by:")]
+    return (causes or lines or [type(error).__name__])[-1 if causes else 0]

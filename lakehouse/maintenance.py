@@ -1,0 +1,61 @@
+"""The same tables, kept fast and small: compaction, and expiry of old snapshots."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pyspark.sql import SparkSession
+
+from lakehouse.tables import CATALOG, TABLES
+
+RETAINED_SNAPSHOTS = 10
+
+log = logging.getLogger("lakehouse.maintenance")
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """Counts of data files that were merged, and of those that took their place."""
+
+    table: str
+    rewritten: int
+    added: int
+
+
+def compact(spark: SparkSession) -> list[Compacted]:
+    """Merge small files of a partition. Rows stay as they are, and so do all answers."""
+    results = []
+    for table in TABLES:
+        row = spark.sql(
+            f"CALL {CATALOG}.system.rewrite_data_files(table => :table)",
+            {"table": table.identifier},
+        ).collect()[0]
+        result = Compacted(table.name, row.rewritten_data_files_count, row.added_data_files_count)
+        log.info("compacted", extra=vars(result))
+        results.append(result)
+    return results
+
+
+@dataclass(frozen=True)
+class Expired:
+    """Counts of files that no retained snapshot needs any more."""
+
+    table: str
+    data_files: int
+    manifests: int
+
+
+def expire(spark: SparkSession, older_than: timedelta) -> list[Expired]:
+    """Drop snapshots that are older, but always keep the newest ten of a table."""
+    before = datetime.now(UTC) - older_than
+    results = []
+    for table in TABLES:
+        row = spark.sql(
+            f"CALL {CATALOG}.system.expire_snapshots("
+            "table => :table, older_than => :before, retain_last => :retained)",
+            {"table": table.identifier, "before": before, "retained": RETAINED_SNAPSHOTS},
+        ).collect()[0]
+        result = Expired(table.name, row.deleted_data_files_count, row.deleted_manifest_files_count)
+        log.info("expired", extra=vars(result))
+        results.append(result)
+    return results
