@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.contracts import KAFKA_COLUMNS, Contract, Rejected
-from lakehouse.tables import HEADERS
+from lakehouse.contracts import HEADERS, KAFKA_COLUMNS, Contract, Rejected
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REJECTION_COLUMNS = [

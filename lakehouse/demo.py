@@ -48,9 +48,9 @@ class Demo:
         }
 
     def step(self, title: str, *command: str) -> str:
-        """Run a command and return its standard output; the rest goes to a log named for it."""
+        """Run a command; its output is returned, its errors go to a file named for the step."""
         started = time.monotonic()
-        log = self.logs / f"{Path(command[0]).name}-{title.split()[0]}.log"
+        log = self.logs / f"{title.replace(' ', '-')}.err"
         with log.open("w") as errors:
             done = subprocess.run(
                 command,
@@ -80,7 +80,10 @@ class Demo:
             f"--seed={self._next_seed()}",
         )
         console.print(generated.strip(), markup=False)
-        console.print(self.step("ingest", "spark-submit", "jobs/ingest.py").strip(), markup=False)
+        ingested = self.step("ingest", "spark-submit", "jobs/ingest.py")
+        (self.logs / "ingest.log").write_text(ingested)
+        summary = [line for line in ingested.splitlines() if not line.startswith("{")]
+        console.print("\n".join(summary), markup=False)
         built = self.step("dbt build", "dbt", "build", "--project-dir=dbt", "--profiles-dir=dbt")
         console.print(built.strip().splitlines()[-1], markup=False)
         expected = json.loads(self.step("expected marts", "python", "-m", "generator", "expect"))
@@ -154,7 +157,7 @@ def check_mart(connection: trino.dbapi.Connection, mart: str, expected: list[dic
     """All rows against the generator's own computation, exactly."""
     cursor = connection.cursor()
     cursor.execute(f"SELECT {', '.join(expected[0]) if expected else '*'} FROM marts.{mart}")  # noqa: S608
-    found = {tuple(map(_plain, row)) for row in cursor.fetchall()}
+    found = {tuple(map(plain, row)) for row in cursor.fetchall()}
     wanted = {tuple(row.values()) for row in expected}
     agrees = found == wanted
     console.print(
@@ -169,7 +172,7 @@ def check_mart(connection: trino.dbapi.Connection, mart: str, expected: list[dic
     return agrees
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """As in the JSON of `python -m generator expect`."""
     if isinstance(value, Decimal):
         return str(value.quantize(Decimal("0.000001")))

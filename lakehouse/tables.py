@@ -6,7 +6,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_type
 
-from lakehouse.contracts import KAFKA_COLUMNS, PRODUCT_METADATA, USER_EVENTS, Contract
+from lakehouse.contracts import HEADERS, KAFKA_COLUMNS, PRODUCT_METADATA, USER_EVENTS, Contract
 
 CATALOG = "lake"
 PROPERTIES = {
@@ -21,7 +21,6 @@ PROPERTIES = {
     "commit.retry.num-retries": "20",
     "write.metadata.delete-after-commit.enabled": "true",
 }
-HEADERS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
 
 
 @dataclass(frozen=True)

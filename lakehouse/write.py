@@ -5,7 +5,7 @@ All that knows how rows are written and committed stands here.
 
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.bookmarks import Frontier, read_frontier, unseen, write_option
@@ -22,7 +22,7 @@ class Written:
     dead: int
 
 
-def write_batch(spark: SparkSession, contract: Contract, decoded: DataFrame) -> Written:
+def write_batch(contract: Contract, decoded: DataFrame) -> Written:
     """Append what each table has not seen, each append atomic and with its own bookmark.
 
     Repeating a batch, whole or in other boundaries, changes nothing: a crash between the two
@@ -33,9 +33,9 @@ def write_batch(spark: SparkSession, contract: Contract, decoded: DataFrame) -> 
         staged = decoded.where("error_class IS NULL").select(staging_table(contract).column_names)
         dead = _dead_letters(contract, decoded)
         batch = _extent(decoded)
-        _append(spark, contract, staging_table(contract), staged, batch.ends)
+        _append(contract, staging_table(contract), staged, batch.ends)
         if batch.rejected:
-            _append(spark, contract, DEAD_LETTERS, dead, batch.ends)
+            _append(contract, DEAD_LETTERS, dead, batch.ends)
         return Written(batch.read, batch.read - batch.rejected, batch.rejected)
     finally:
         decoded.unpersist()
@@ -74,10 +74,8 @@ def _dead_letters(contract: Contract, decoded: DataFrame) -> DataFrame:
     )
 
 
-def _append(
-    spark: SparkSession, contract: Contract, table: Table, rows: DataFrame, ends: Frontier
-) -> None:
-    frontier = read_frontier(spark, table, contract.topic)
+def _append(contract: Contract, table: Table, rows: DataFrame, ends: Frontier) -> None:
+    frontier = read_frontier(rows.sparkSession, table, contract.topic)
     moved = {partition: max(end, frontier.get(partition, 0)) for partition, end in ends.items()}
     if (frontier | moved) == frontier:
         return

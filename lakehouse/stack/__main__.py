@@ -64,6 +64,16 @@ def env() -> None:
 
 
 @app.command()
+def fetch(distribution: str) -> None:
+    """Fetch and verify one of spark, kafka, trino, and print its folder."""
+    if distribution not in artifacts.SECTIONS:
+        raise typer.BadParameter(f"{distribution} is none of {', '.join(artifacts.SECTIONS)}")
+    cache = StackSettings().cache.absolute()
+    artifacts.fetch(cache, [distribution])
+    print(artifacts.folder(distribution, cache))
+
+
+@app.command()
 def clean() -> None:
     """Stop every service and remove the data folder. Downloads stay in the cache."""
     home = Home(StackSettings())

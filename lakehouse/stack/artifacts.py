@@ -10,7 +10,7 @@ import tempfile
 import time
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,13 +81,13 @@ def folder(distribution: str, cache: Path) -> Path:
     return cache / f"{distribution}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def fetch(cache: Path) -> None:
+def fetch(cache: Path, distributions: Iterable[str] = SECTIONS) -> None:
     """Bring what the cache lacks. Interrupted, it goes on with the next file when run again."""
-    if not _missing(cache):
+    if not _missing(cache, distributions):
         return
     cache.mkdir(parents=True, exist_ok=True)
     with _locked_by_us(cache / "fetch.lock"):
-        missing = _missing(cache)
+        missing = _missing(cache, distributions)
         if not missing:
             return
         wanted = {a.sha256: a for distribution in missing for a in locked(distribution)}
@@ -97,8 +97,10 @@ def fetch(cache: Path) -> None:
         shutil.rmtree(downloads.parent)
 
 
-def _missing(cache: Path) -> list[str]:
-    return [distribution for distribution in SECTIONS if not folder(distribution, cache).is_dir()]
+def _missing(cache: Path, distributions: Iterable[str]) -> list[str]:
+    return [
+        distribution for distribution in distributions if not folder(distribution, cache).is_dir()
+    ]
 
 
 @contextmanager

@@ -1,69 +1,29 @@
-"""What a message must be: topic user-events -> UserEvent, topic product-metadata -> Product.
-
-The structs below are the one declaration of each payload. The Arrow schema of the staged
-columns, Spark's DDL, the parser and the generator's self-check are derived from them.
-"""
+"""Bytes of a Kafka message -> one value per staged column, or the rule that it breaks."""
 
 import re
-import types
 import typing
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-import pyarrow as pa
-from msgspec import Meta
 
-PRICE_SCALE = 6
-PRICE_INTEGER_DIGITS = 12
+from lakehouse.contracts.payloads import (
+    PRICE_INTEGER_DIGITS,
+    PRICE_SCALE,
+    PRICED_EVENT_TYPES,
+    EventData,
+    EventType,
+    Price,
+    Product,
+    UserEvent,
+)
+
 EVENT_WINDOW_START = datetime(1970, 1, 1, tzinfo=UTC)
 EVENT_WINDOW_AHEAD = timedelta(days=1)
 
 
-class Price(Decimal):
-    """A JSON number >= 0 with at most 12 digits before and 6 after the point; never a string."""
-
-
-Id = Annotated[str, Meta(min_length=1)]
-Quantity = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Timestamp = Annotated[datetime, Meta(tz=True)]
-EventType = Literal["view", "add_to_cart", "remove_from_cart", "purchase", "return"]
-PRICED_EVENT_TYPES = frozenset({"purchase", "return"})
-
-
-class EventData(msgspec.Struct, kw_only=True, gc=False):
-    """The known fields of event_data; others are free and stay in the text."""
-
-    price: Price | None = None
-    quantity: Quantity | None = None
-
-
-class UserEvent(msgspec.Struct, kw_only=True, gc=False):
-    """One thing that a shopper did. A guest has no user_id, and then the Kafka key is null."""
-
-    event_id: Id
-    user_id: Id | None = None
-    product_id: Id
-    event_type: EventType
-    event_timestamp: Timestamp
-    event_data: msgspec.Raw
-
-
-class Product(msgspec.Struct, kw_only=True, gc=False):
-    """One state of a product. A null message value instead is a tombstone: it was deleted."""
-
-    product_id: Id
-    name: str | None = None
-    category: str | None = None
-    brand: str | None = None
-    price: Price | None = None
-    updated_at: Timestamp | None = None
-
-
-class Rejected(Exception):
+class Rejected(Exception):  # noqa: N818 (an outcome, not a failure)
     """A message that breaks its contract. The detail names field and rule, never the payload."""
 
     def __init__(self, error_class: str, error_detail: str):
@@ -72,7 +32,7 @@ class Rejected(Exception):
         self.error_detail = error_detail
 
 
-class _BrokenRule(ValueError):
+class _RuleError(ValueError):
     """Raised inside a decoder, which adds the field's path; the text is the error class."""
 
 
@@ -80,11 +40,11 @@ def _price(_type: type, number: Any) -> Price:
     if type(number) is int:
         number = Decimal(number)
     elif type(number) is not Decimal:
-        raise _BrokenRule("WRONG_TYPE")
+        raise _RuleError("WRONG_TYPE")
     if number < 0:
-        raise _BrokenRule("OUT_OF_RANGE")
+        raise _RuleError("OUT_OF_RANGE")
     if number.as_tuple().exponent < -PRICE_SCALE or number.adjusted() >= PRICE_INTEGER_DIGITS:
-        raise _BrokenRule("DECIMAL_SCALE")
+        raise _RuleError("DECIMAL_SCALE")
     return Price(number)
 
 
@@ -138,7 +98,7 @@ _RULES = {
     "MISSING_FIELD": "required and not empty",
     "WRONG_TYPE": "has another type than the contract says",
     "OUT_OF_RANGE": "outside the range that the contract allows",
-    "DECIMAL_SCALE": f"at most {PRICE_INTEGER_DIGITS} digits before and {PRICE_SCALE} after the point",
+    "DECIMAL_SCALE": f"at most {PRICE_INTEGER_DIGITS} digits before, {PRICE_SCALE} after the dot",
     "TIMESTAMP_UNPARSEABLE": "must be RFC 3339 with an offset or Z",
     "TIMESTAMP_OUT_OF_RANGE": "must lie between 1970-01-01 and a day after the Kafka timestamp",
     "UNKNOWN_EVENT_TYPE": f"must be one of {', '.join(typing.get_args(EventType))}",
@@ -218,67 +178,3 @@ def parse_product(value: bytes | None, key: bytes | None, kafka_timestamp: datet
         False,
         msgspec.json.encode(extra).decode() if extra else None,
     )
-
-
-_ARROW_TYPES = {
-    str: pa.string(),
-    msgspec.Raw: pa.string(),
-    int: pa.int32(),
-    bool: pa.bool_(),
-    datetime: pa.timestamp("us", tz="UTC"),
-    Price: pa.decimal128(PRICE_INTEGER_DIGITS + PRICE_SCALE, PRICE_SCALE),
-}
-
-
-def _arrow_fields(message: type[msgspec.Struct]) -> list[pa.Field]:
-    return [_arrow_field(name, hint) for name, hint in typing.get_type_hints(message).items()]
-
-
-def _arrow_field(name: str, hint: Any) -> pa.Field:
-    if typing.get_origin(hint) is Literal:
-        hint = str
-    required = set(typing.get_args(hint) or (hint,)) - {types.NoneType}
-    return pa.field(name, _ARROW_TYPES[required.pop()])
-
-
-KAFKA_COLUMNS = [
-    pa.field("kafka_partition", pa.int32()),
-    pa.field("kafka_offset", pa.int64()),
-    pa.field("kafka_timestamp", pa.timestamp("us", tz="UTC")),
-]
-
-
-@dataclass(frozen=True)
-class Contract:
-    """A topic, the staging table that its messages fill, and the way from one to the other.
-
-    `parse(value, key, kafka_timestamp)` returns one value per column, or raises Rejected.
-    """
-
-    topic: str
-    version: int
-    key: str
-    stem: str
-    columns: list[pa.Field]
-    parse: Callable[[bytes | None, bytes | None, datetime], tuple]
-    compacted: bool = False
-
-
-USER_EVENTS = Contract(
-    topic="user-events",
-    version=1,
-    key="user_id",
-    stem="user_events",
-    columns=_arrow_fields(UserEvent) + _arrow_fields(EventData),
-    parse=parse_user_event,
-)
-PRODUCT_METADATA = Contract(
-    topic="product-metadata",
-    version=1,
-    key="product_id",
-    stem="product_metadata",
-    columns=[*_arrow_fields(Product), _arrow_field("is_deleted", bool), _arrow_field("extra", str)],
-    parse=parse_product,
-    compacted=True,
-)
-CONTRACTS = (USER_EVENTS, PRODUCT_METADATA)

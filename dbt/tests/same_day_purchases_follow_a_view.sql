@@ -1,0 +1,13 @@
+select
+    user_id,
+    event_date,
+    product_id,
+    first_viewed_at,
+    purchased_at,
+    minutes_to_purchase
+from {{ ref('same_day_purchasers') }}
+where
+    purchased_at < first_viewed_at
+    or minutes_to_purchase < 0
+    or {{ reporting_date('first_viewed_at') }} <> event_date
+    or {{ reporting_date('purchased_at') }} <> event_date

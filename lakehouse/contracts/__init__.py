@@ -1,0 +1,67 @@
+"""One declaration per topic: what its messages must be, and the staged columns that follow.
+
+The structs in `payloads` declare each payload; the Arrow schema, Spark's DDL, the parser and the
+generator's self-check are derived from them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from lakehouse.contracts.columns import HEADERS, KAFKA_COLUMNS, column, columns_of
+from lakehouse.contracts.parse import (
+    EVENT_WINDOW_START,
+    Rejected,
+    parse_product,
+    parse_user_event,
+)
+from lakehouse.contracts.payloads import EventData, Product, UserEvent
+
+__all__ = [
+    "CONTRACTS",
+    "EVENT_WINDOW_START",
+    "HEADERS",
+    "KAFKA_COLUMNS",
+    "PRODUCT_METADATA",
+    "USER_EVENTS",
+    "Contract",
+    "Rejected",
+]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A topic, the staging table that its messages fill, and the way from one to the other.
+
+    `parse(value, key, kafka_timestamp)` returns one value per column, or raises Rejected.
+    """
+
+    topic: str
+    version: int
+    key: str
+    stem: str
+    columns: list[pa.Field]
+    parse: Callable[[bytes | None, bytes | None, datetime], tuple]
+    compacted: bool = False
+
+
+USER_EVENTS = Contract(
+    topic="user-events",
+    version=1,
+    key="user_id",
+    stem="user_events",
+    columns=columns_of(UserEvent) + columns_of(EventData),
+    parse=parse_user_event,
+)
+PRODUCT_METADATA = Contract(
+    topic="product-metadata",
+    version=1,
+    key="product_id",
+    stem="product_metadata",
+    columns=[*columns_of(Product), column("is_deleted", bool), column("extra", str)],
+    parse=parse_product,
+    compacted=True,
+)
+CONTRACTS = (USER_EVENTS, PRODUCT_METADATA)

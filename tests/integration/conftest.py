@@ -1,0 +1,22 @@
+"""Commands as a user types them, in the environment that `make env` prints."""
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from lakehouse.stack.home import REPOSITORY, Home
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def command(stack: Home) -> Command:
+    """Run one from the repository root; fails with its output unless it exits as expected."""
+
+    def run(*words: str, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
+        assert done.returncode == exit_code, f"{done.stdout}\n{done.stderr}"
+        return done
+
+    return run

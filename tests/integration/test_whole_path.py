@@ -1,0 +1,104 @@
+"""Generator -> Kafka -> spark-submit jobs/ingest.py -> dbt build -> marts, as in the README."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from lakehouse.demo import MARTS, plain
+
+EVENTS = 4000
+OPTIONS = (f"--events={EVENTS}", "--products=200", "--users=300", "--days=3", "--bad-rate=0.02")
+
+
+@pytest.fixture(scope="module")
+def ingested(command) -> str:
+    command("python", "-m", "generator", *OPTIONS, "--seed=11", "--start=2026-03-01")
+    return command("spark-submit", "jobs/ingest.py").stdout
+
+
+@pytest.fixture(scope="module")
+def expected(ingested, command) -> dict:
+    return json.loads(command("python", "-m", "generator", "expect").stdout)
+
+
+def test_each_message_is_one_row_and_a_second_run_reads_nothing(ingested, expected, query, command):
+    places = """
+        SELECT kafka_partition, kafka_offset FROM staging.stg_user_events
+        UNION ALL
+        SELECT "partition", "offset" FROM ops.dead_letters WHERE topic = 'user-events'
+    """
+    offsets = query(places)
+    assert len(offsets) == expected["produced"]["user-events"] == EVENTS
+    assert len({tuple(offset) for offset in offsets}) == EVENTS
+
+    again = command("spark-submit", "jobs/ingest.py").stdout
+    assert re.search(r"user-events +0 +0 +0\n", again)
+    assert len(query(places)) == EVENTS
+
+
+def test_what_the_generator_calls_invalid_is_dead_and_has_a_reason(expected, query):
+    dead = query(
+        "SELECT error_class, error_detail FROM ops.dead_letters WHERE topic = 'user-events'"
+    )
+    assert len(dead) == expected["invalid"]["user-events"] > 0
+    assert all(error_class and detail for error_class, detail in dead)
+
+
+def test_the_marts_equal_the_independent_computation(expected, command, query):
+    built = command("dbt", "build", "--project-dir=dbt", "--profiles-dir=dbt").stdout
+    assert "ERROR=0" in built
+    for mart in MARTS:
+        columns = ", ".join(expected[mart][0])
+        found = {tuple(map(plain, row)) for row in query(f"SELECT {columns} FROM marts.{mart}")}
+        assert found == {tuple(row.values()) for row in expected[mart]}
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "partitioning"),
+    [
+        (
+            "stg_user_events",
+            "event_id varchar, user_id varchar, product_id varchar, event_type varchar, "
+            "event_timestamp timestamp(6) with time zone, event_data varchar, "
+            "price decimal(18, 6), quantity integer, kafka_partition integer, "
+            "kafka_offset bigint, kafka_timestamp timestamp(6) with time zone",
+            "ARRAY['day(event_timestamp)','bucket(user_id, 4)']",
+        ),
+        (
+            "stg_product_metadata",
+            "product_id varchar, name varchar, category varchar, brand varchar, "
+            "price decimal(18, 6), updated_at timestamp(6) with time zone, is_deleted boolean, "
+            "extra varchar, kafka_partition integer, kafka_offset bigint, "
+            "kafka_timestamp timestamp(6) with time zone",
+            "ARRAY['day(updated_at)','bucket(product_id, 4)']",
+        ),
+    ],
+)
+def test_staging_is_laid_out_as_specified(ingested, query, table, columns, partitioning):
+    ((ddl,),) = query(f"SHOW CREATE TABLE staging.{table}")
+    ddl = re.sub(r"\s+", " ", ddl)
+    assert f"( {columns} )" in ddl
+    assert f"partitioning = {partitioning}" in ddl
+    assert f"location = 's3://retail-data/warehouse/staging/{table}'" in ddl
+    codecs = query(
+        f"""SELECT value FROM staging."{table}$properties"
+        WHERE key = 'write.parquet.compression-codec'"""
+    )
+    assert codecs == [["zstd"]]
+
+
+def test_a_users_own_file_arrives_with_its_bytes(ingested, command, query, tmp_path: Path):
+    line = (
+        b'{"event_id": "own-1",  "user_id":"me", "product_id":"P1", "event_type":"view", '
+        b'"event_timestamp":"2026-03-02T00:00:00Z", "event_data":{"note" : "caf\xc3\xa9"}}'
+    )
+    file = tmp_path / "events.jsonl.gz"
+    file.write_bytes(gzip.compress(line + b"\n"))
+    command("python", "-m", "generator", "load", str(file), "--topic", "user-events")
+    ingest = command("spark-submit", "jobs/ingest.py").stdout
+    assert re.search(r"user-events +1 +1 +0\n", ingest)
+    rows = query("SELECT user_id, event_data FROM staging.stg_user_events WHERE event_id = 'own-1'")
+    assert rows == [["me", '{"note" : "café"}']]

@@ -1,0 +1,47 @@
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from lakehouse.contracts import HEADERS, USER_EVENTS
+from lakehouse.decode import decode_batch, decoded_schema
+
+GOOD = (
+    b'{"event_id":"e1","user_id":"u1","product_id":"P1","event_type":"view",'
+    b'"event_timestamp":"2026-03-01T08:00:00Z","event_data":{}}'
+)
+AT = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+
+
+def records(*values: bytes | None) -> pa.RecordBatch:
+    """As Spark's Kafka source hands them over, one partition, offsets from 7."""
+    count = len(values)
+    return pa.RecordBatch.from_pydict(
+        {
+            "key": pa.array([b"u1"] * count, pa.binary()),
+            "value": pa.array(values, pa.binary()),
+            "partition": pa.array([2] * count, pa.int32()),
+            "offset": pa.array(range(7, 7 + count), pa.int64()),
+            "timestamp": pa.array([AT] * count, pa.timestamp("us", tz="UTC")),
+            "headers": pa.array([[{"key": "source", "value": b"app"}]] * count, HEADERS),
+        }
+    )
+
+
+def test_a_bad_message_becomes_a_dead_letter_beside_the_good_row():
+    good, bad = decode_batch(USER_EVENTS, records(GOOD, b"{")).to_pylist()
+
+    assert good["event_id"] == "e1"
+    assert good["event_timestamp"] == datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+    assert (good["kafka_partition"], good["kafka_offset"], good["kafka_timestamp"]) == (2, 7, AT)
+    assert (good["value"], good["key"], good["headers"], good["error_class"]) == (None,) * 4
+
+    assert bad["event_id"] is None
+    assert (bad["kafka_offset"], bad["key"], bad["value"]) == (8, b"u1", b"{")
+    assert bad["headers"] == [{"key": "source", "value": b"app"}]
+    assert bad["error_class"] == "MALFORMED_JSON"
+
+
+def test_an_empty_batch_keeps_the_schema():
+    decoded = decode_batch(USER_EVENTS, records())
+    assert decoded.num_rows == 0
+    assert decoded.schema == decoded_schema(USER_EVENTS)
