@@ -55,12 +55,9 @@ def connect(bootstrap_servers: str) -> AdminClient:
     return admin
 
 
-def create_topics(admin: AdminClient, partitions: int, replication_factor: int) -> None:
+def create_topics(admin: AdminClient, partitions: int, replicas: int) -> None:
     """Both topics, unless they exist; an existing one keeps its partitions and settings."""
-    wanted = [
-        NewTopic(c.topic, partitions, replication_factor, config=_topic_config(c))
-        for c in CONTRACTS
-    ]
+    wanted = [NewTopic(c.topic, partitions, replicas, config=_config(c)) for c in CONTRACTS]
     for topic, created in admin.create_topics(wanted).items():
         try:
             created.result()
@@ -72,7 +69,7 @@ def create_topics(admin: AdminClient, partitions: int, replication_factor: int) 
                 ) from None
 
 
-def _topic_config(contract: Contract) -> dict[str, str]:
+def _config(contract: Contract) -> dict[str, str]:
     if contract.compacted:
         # An hour in which ingest sees every state, and not only the last.
         return {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000"}
@@ -100,8 +97,8 @@ class Publisher:
             progress.advance(len(chunk))
             self._producer.poll(0)
             self._stop_on_failure()
-            if rate:
-                self._wait_until(started + made / rate)
+            while rate and (left := started + made / rate - time.monotonic()) > 0:
+                self._producer.poll(left)
         return made
 
     def finish(self) -> None:
@@ -128,17 +125,12 @@ class Publisher:
                 return
             except BufferError:
                 self._producer.poll(0.1)
-                self._stop_on_failure()
             except KafkaException as error:
                 raise CommandError(f"Kafka refuses a message: {_reason(error)}") from None
 
     def _failed(self, error: KafkaError | None, _message: KafkaMessage) -> None:
         self._failures += 1
         self._first_failure = self._first_failure or str(error)
-
-    def _wait_until(self, due: float) -> None:
-        while (left := due - time.monotonic()) > 0:
-            self._producer.poll(left)
 
 
 def received(bootstrap_servers: str, topic: str) -> Iterator[Received]:

@@ -31,12 +31,13 @@ def test_each_message_is_one_row_and_a_second_run_reads_nothing(ingested, expect
         SELECT "partition", "offset" FROM ops.dead_letters WHERE topic = 'user-events'
     """
     offsets = query(places)
-    assert len(offsets) == expected["produced"]["user-events"] == EVENTS
-    assert len({tuple(offset) for offset in offsets}) == EVENTS
+    assert re.search(rf"user-events +{EVENTS:,} ", ingested)
+    assert len(offsets) == expected["produced"]["user-events"] >= EVENTS
+    assert len({tuple(offset) for offset in offsets}) == len(offsets)
 
     again = command("spark-submit", "jobs/ingest.py").stdout
     assert re.search(r"user-events +0 +0 +0\n", again)
-    assert len(query(places)) == EVENTS
+    assert len(query(places)) == len(offsets)
 
 
 def test_what_the_generator_calls_invalid_is_dead_and_has_a_reason(expected, query):

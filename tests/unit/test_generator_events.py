@@ -10,9 +10,12 @@ from random import Random
 import msgspec
 import pytest
 
+from generator import events
+from generator.catalog import Catalog
 from generator.events import Plan, Traffic, moment
 from generator.faults import FAULTS
 from generator.messages import Message
+from generator.sessions import Shoppers
 from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS, Contract, Rejected
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -84,11 +87,16 @@ def test_another_number_of_events_with_the_same_seed_reuses_no_event_id(good):
     )
 
 
-@pytest.mark.parametrize("events", [0, 1, 2, 3, 17, 1000])
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 17, 1000])
 @pytest.mark.parametrize("bad_rate", [0, 0.5, 1])
-def test_exactly_as_many_events_as_asked_for_are_sent(events, bad_rate):
-    made = on(USER_EVENTS, stream(replace(PLAN, events=events, bad_rate=bad_rate)))
-    assert len(made) == events
+def test_exactly_as_many_events_as_asked_for_are_sent(number, bad_rate):
+    made = on(USER_EVENTS, stream(replace(PLAN, events=number, bad_rate=bad_rate)))
+    assert len(made) == number
+
+
+def test_a_duplicate_never_makes_one_event_too_many(monkeypatch):
+    monkeypatch.setattr(events, "DUPLICATE_SHARE", 1)
+    assert len(on(USER_EVENTS, stream(replace(PLAN, events=5, bad_rate=0)))) == 5
 
 
 def test_the_contract_accepts_all_but_the_bad_ones(traffic, messages):
@@ -149,9 +157,9 @@ def test_events_of_a_session_follow_each_other_in_time(distinct):
         if event["event_type"] != "return":
             sessions[event["event_data"]["session_id"]].append(event)
     assert max(map(len, sessions.values())) > 10
-    for events in sessions.values():
-        assert len({event["user_id"] for event in events}) == 1
-        assert [at(e) for e in events] == sorted(at(e) for e in events)
+    for session in sessions.values():
+        assert len({event["user_id"] for event in session}) == 1
+        assert [at(e) for e in session] == sorted(at(e) for e in session)
 
 
 def test_an_order_is_of_what_was_in_the_cart_and_a_return_is_of_an_order():
@@ -254,6 +262,17 @@ def test_updated_at_only_goes_up_and_nothing_follows_a_deletion(traffic, message
         assert all(a < b for a, b in itertools.pairwise(times))
     assert deleted == traffic.catalog.deletions > 0
     assert sum(map(len, states.values())) > PLAN.products + 20
+
+
+def test_a_deleted_product_is_neither_changed_nor_visited_again():
+    catalog = Catalog(50, seed=1)
+    (deleted,) = {m.key for m in map(catalog.change, [START] * 2000) if m.value is None}
+    later = [catalog.change(START) for _ in range(2000)]
+    assert {m.key for m in later} == {p.product_id.encode() for p in catalog.products} - {deleted}
+    shoppers = Shoppers(catalog, 10, Random(1))
+    visited = {action.product_id for _ in range(2000) for action in shoppers.visit(START)}
+    assert deleted.decode() not in visited
+    assert len(visited) > 45
 
 
 def updated_at(value: bytes) -> datetime:

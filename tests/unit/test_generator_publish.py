@@ -13,7 +13,7 @@ NOBODY = "127.0.0.1:1"
 
 def test_a_send_stops_at_the_first_failure_instead_of_filling_the_queue_again(monkeypatch):
     monkeypatch.setitem(publish.PRODUCER, "delivery.timeout.ms", 300)
-    monkeypatch.setitem(publish.PRODUCER, "queue.buffering.max.messages", 100)
+    monkeypatch.setitem(publish.PRODUCER, "queue.buffering.max.messages", publish.CHUNK)
     endless = itertools.repeat(Message("user-events", None, b"{}"))
     with pytest.raises(CommandError, match="messages were not delivered"):
         publish.Publisher(NOBODY).send(endless, Progress(total=1))
