@@ -18,11 +18,12 @@ lint: $(READY) ## Formatting, style, types and SQL
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/tests
+	@$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/tests dbt/macros
 
 clean: $(READY) ## Stop the stack and remove its data; downloads stay
 	@$(BIN)/python -m lakehouse.stack clean
 
+# The lock is complete, so nothing is left to resolve (pip trips over its extras otherwise).
 # pip or uv writes to stderr, so that `make -s env` prints exports alone.
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -34,7 +35,7 @@ $(READY): pyproject.toml requirements.lock
 	  VIRTUAL_ENV=.venv uv pip install --no-deps --no-build-isolation --editable . ; \
 	else \
 	  $(PYTHON) -m venv .venv && \
-	  $(BIN)/python -m pip install --require-hashes --requirement requirements.lock && \
+	  $(BIN)/python -m pip install --no-deps --require-hashes --requirement requirements.lock && \
 	  $(BIN)/python -m pip install --no-deps --no-build-isolation --editable . ; \
 	fi >&2
 	@touch $@

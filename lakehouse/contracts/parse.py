@@ -55,6 +55,7 @@ def _decoder(message: type) -> msgspec.json.Decoder:
 _user_event = _decoder(UserEvent).decode
 _event_data = _decoder(EventData).decode
 _product = _decoder(Product).decode
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 # msgspec's wording, which its documentation shows, -> our classes. First match wins.
@@ -76,6 +77,8 @@ _PATH = re.compile(r" - at `\$\.?(\w*)`$")
 def _rejected(error: Exception, within: str = "") -> Rejected:
     if isinstance(error, UnicodeDecodeError):
         return Rejected("INVALID_UTF8", "value: not UTF-8")
+    if isinstance(error, RecursionError):
+        return Rejected("TOO_DEEP", "value: nested deeper than the parser goes")
     text = str(error)
     path = _PATH.search(text)
     field = path.group(1) if path else ""
@@ -127,12 +130,12 @@ def parse_user_event(value: bytes | None, key: bytes | None, kafka_timestamp: da
         _break("EMPTY_VALUE", "value")
     try:
         event = _user_event(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise _rejected(error) from None
     try:
         data = _event_data(event.event_data)
         event_data = str(event.event_data, "utf-8")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise _rejected(error, "event_data") from None
     if event.event_type in PRICED_EVENT_TYPES and (data.price is None or data.quantity is None):
         _break("MISSING_PURCHASE_DATA", "event_data")
@@ -163,7 +166,7 @@ def parse_product(value: bytes | None, key: bytes | None, kafka_timestamp: datet
     try:
         product = _product(value)
         extra = {k: v for k, v in _fields(value).items() if k not in Product.__struct_fields__}
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise _rejected(error) from None
     updated_at = product.updated_at or kafka_timestamp
     _check_window("updated_at", updated_at, kafka_timestamp)

@@ -76,6 +76,11 @@ def test_a_broken_rule_is_named_with_its_field(old, new, error_class, field):
     assert (rejected.error_class, rejected.error_detail.split(":")[0]) == (error_class, field)
 
 
+def test_deep_nesting_is_a_dead_letter_and_stops_nothing():
+    deep = PURCHASE.replace(b'"X"', b"[" * 100_000 + b"]" * 100_000)
+    assert rejection(deep).error_class == "TOO_DEEP"
+
+
 def test_a_null_value_is_a_dead_letter_for_events_and_a_deletion_for_products():
     assert rejection(None).error_class == "EMPTY_VALUE"
     deleted = PRODUCT_METADATA.parse(None, b"P1", NOW)
