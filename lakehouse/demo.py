@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, reported
 from lakehouse.stack import artifacts, processes
 from lakehouse.stack.home import REPOSITORY, Home, StackSettings
 
@@ -31,7 +31,7 @@ MARTS = {
 }
 TOP_ROWS = 5
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
@@ -232,9 +232,5 @@ def main(events: int = typer.Option(100_000, min=1, help="Messages to produce.")
 
 
 if __name__ == "__main__":
-    try:
+    with reported():
         app()
-    except LakehouseError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("error: interrupted. The stack was stopped; run `make demo` again")

@@ -1,14 +1,13 @@
 """What all jobs share: logging, one session, and failures as one line and an exit code."""
 
 import logging
-import sys
 from collections.abc import Callable
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, reported
 from lakehouse.logs import configure_logging
 from lakehouse.settings import Settings, load_settings
 
@@ -18,18 +17,19 @@ log = logging.getLogger("lakehouse.job")
 def run(name: str, job: Callable[[SparkSession, Settings], None]) -> None:
     """Exit 0 when the job returned, 1 with one line of cause and fix when it could not."""
     configure_logging()
-    try:
+    with reported():
         settings = load_settings()
-        spark = SparkSession.builder.appName(name).getOrCreate()
         try:
-            job(spark, settings)
-        finally:
-            spark.stop()
-    except LakehouseError as error:
-        sys.exit(f"error: {error}")
-    except (PySparkException, Py4JError) as error:
-        log.error("job failed", exc_info=error)
-        sys.exit(f"error: {first_line(error)}. Resolve the cause and run the same command again")
+            spark = SparkSession.builder.appName(name).getOrCreate()
+            try:
+                job(spark, settings)
+            finally:
+                spark.stop()
+        except (PySparkException, Py4JError) as error:
+            log.error("job failed", exc_info=error)
+            raise LakehouseError(
+                first_line(error), "Resolve the cause and run the same command again"
+            ) from error
 
 
 def first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import reported
 from lakehouse.stack import artifacts, processes
 from lakehouse.stack.home import Home, StackSettings
 
@@ -82,12 +82,6 @@ def clean() -> None:
     report(f"removed {home.path}")
 
 
-def main() -> None:
-    try:
-        app()
-    except LakehouseError as error:
-        sys.exit(f"error: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    with reported():
+        app()
