@@ -28,7 +28,7 @@ clean: $(READY) ## Stop the stack and remove its data; downloads stay
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: Python 3.11 or newer is needed. Install one and run: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@echo "installing Python packages into .venv (about 350 MB to fetch)" >&2
+	@echo "installing Python packages into .venv (about 720 MB to fetch, the first time)" >&2
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --allow-existing --python "$(PYTHON)" .venv && \
 	  VIRTUAL_ENV=.venv uv pip sync --require-hashes requirements.lock && \

@@ -159,7 +159,7 @@ def _show_progress(process: subprocess.Popen, ivy_cache: Path, total: int) -> No
         while process.poll() is None:
             if time.monotonic() - last >= 5:
                 last = time.monotonic()
-                done = _bytes_in(ivy_cache) / 1e6
+                done = min(_bytes_in(ivy_cache), total) / 1e6
                 console.print(f"{what}: {done:.0f} of {total / 1e6:.0f} MB", highlight=False)
             time.sleep(0.1)
         return

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import psutil
+import pyspark
 from platformdirs import user_cache_path, user_state_path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -135,6 +136,8 @@ class Home:
             "AWS_REGION": REGION,
             "CHECKPOINT_LOCATION": str(self.path / "checkpoints"),
             "JAVA_HOME": str(find_java_home()),
+            # Without it, spark-submit looks for itself by a script that breaks on blanks in paths.
+            "SPARK_HOME": str(Path(pyspark.__file__).parent),
             "SPARK_LOCAL_IP": HOST,
             "SPARK_CONF_DIR": str(self.path / "conf"),
             "PYSPARK_PYTHON": sys.executable,
