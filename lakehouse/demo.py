@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import trino
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -25,9 +26,9 @@ from lakehouse.stack.home import REPOSITORY, Home, StackSettings
 BIN = Path(sys.executable).parent
 # Mart -> the order in which its top rows are shown.
 MARTS = {
-    "product_category_revenue": "net_revenue DESC",
-    "top_viewed_products": "view_count DESC, event_date, product_id",
-    "same_day_purchasers": "amount DESC, user_id, event_date, product_id",
+    "product_category_revenue": "event_date DESC, net_revenue DESC",
+    "top_viewed_products": "event_date DESC, view_rank",
+    "same_day_purchasers": "event_date DESC, amount DESC, user_id, product_id",
 }
 TOP_ROWS = 5
 
@@ -112,9 +113,8 @@ class Demo:
         cursor = connection.cursor()
         cursor.execute(f"SELECT * FROM marts.{mart} ORDER BY {MARTS[mart]} LIMIT {TOP_ROWS}")  # noqa: S608
         rows = cursor.fetchall()
-        table = Table(
-            *(column[0] for column in cursor.description), title=mart, title_justify="left"
-        )
+        columns = (column[0] for column in cursor.description)
+        table = Table(*columns, title=mart, title_justify="left", box=SIMPLE)
         for row in rows:
             table.add_row(*(_short(value) for value in row))
         console.print(table)
