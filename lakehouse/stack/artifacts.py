@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -95,6 +96,8 @@ def fetch(cache: Path, distributions: Iterable[str] = SECTIONS) -> None:
         for distribution in missing:
             _install(distribution, downloads, cache)
         shutil.rmtree(downloads.parent)
+        megabytes = sum(artifact.size for artifact in wanted.values()) / 1e6
+        print(f"fetched and verified {megabytes:.0f} MB into {cache}", file=sys.stderr)
 
 
 def _missing(cache: Path, distributions: Iterable[str]) -> list[str]:

@@ -63,6 +63,7 @@ class Home:
     """Paths, ports, credentials and environment of one stack."""
 
     def __init__(self, settings: StackSettings):
+        os.environ |= without_proxy()
         self.path = settings.home.absolute()
         self.cache = settings.cache.absolute()
         self.catalog_file = self.path / "catalog.sqlite"
@@ -139,6 +140,7 @@ class Home:
             # Without it, spark-submit looks for itself by a script that breaks on blanks in paths.
             "SPARK_HOME": str(Path(pyspark.__file__).parent),
             "SPARK_LOCAL_IP": HOST,
+            **without_proxy(),
             "SPARK_CONF_DIR": str(self.path / "conf"),
             "PYSPARK_PYTHON": sys.executable,
         }
@@ -151,6 +153,13 @@ class Home:
         template = string.Template((CONF / "spark-defaults.conf").read_text())
         write_privately(conf / "spark-defaults.conf", template.safe_substitute(names))
         shutil.copyfile(CONF / "log4j2.properties", conf / "log4j2.properties")
+
+
+def without_proxy() -> dict[str, str]:
+    """Clients in Python and Java alike would ask a proxy of the environment for 127.0.0.1."""
+    hosts = os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")).split(",")
+    direct = ",".join(dict.fromkeys(host for host in [*hosts, HOST, "localhost"] if host))
+    return {"NO_PROXY": direct, "no_proxy": direct}
 
 
 def write_privately(path: Path, text: str) -> None:
