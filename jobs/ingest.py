@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from lakehouse.ingest import ingest
 from lakehouse.job import run
 from lakehouse.settings import Settings
+from lakehouse.tables import TABLES, current_snapshot
 
 
 def main(spark: SparkSession, settings: Settings) -> None:
@@ -19,6 +20,8 @@ def main(spark: SparkSession, settings: Settings) -> None:
     print(f"{'topic':<20}{'read':>12}{'staged':>12}{'dead':>12}")
     for report in reports:
         print(f"{report.topic:<20}{report.read:>12,}{report.staged:>12,}{report.dead:>12,}")
+    for table in TABLES:
+        print(f"{table.name} is at snapshot {current_snapshot(spark, table)}")
     print(f"done in {time.monotonic() - started:.1f} s")
 
 

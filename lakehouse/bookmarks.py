@@ -5,7 +5,7 @@ import json
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (the name that PySpark's users know)
 
-from lakehouse.tables import Table
+from lakehouse.tables import Table, current_snapshot
 
 # Partition -> the first offset that the table has not seen.
 Frontier = dict[int, int]
@@ -41,8 +41,7 @@ def _newest_bookmark(spark: SparkSession, table: Table, topic: str) -> Frontier 
         "snapshot_id", "parent_id", F.col("summary")[f"{_PROPERTY}{topic}"].alias("bookmark")
     )
     by_id = {row.snapshot_id: row for row in snapshots.collect()}
-    current = spark.table(f"{table.identifier}.refs").where("name = 'main'").head()
-    snapshot = by_id.get(current.snapshot_id) if current else None
+    snapshot = by_id.get(current_snapshot(spark, table))
     while snapshot:
         if snapshot.bookmark:
             return {int(partition): end for partition, end in json.loads(snapshot.bookmark).items()}

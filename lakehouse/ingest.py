@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.streaming import StreamingQuery
 
@@ -108,6 +109,14 @@ class _Run:
             .option("maxOffsetsPerTrigger", MESSAGES_PER_BATCH)
             .option("includeHeaders", "true")
             .load()
+            .select(
+                "key",
+                "value",
+                "partition",
+                "offset",
+                "timestamp",
+                F.to_json("headers").alias("headers"),
+            )
         )
         schema = from_arrow_schema(decoded_schema(self._contract))
         checkpoint = f"{self._settings.checkpoint_location}/{self._contract.topic}"

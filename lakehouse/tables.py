@@ -48,12 +48,13 @@ class Table:
     def column_names(self) -> list[str]:
         return [column.name for column in self.columns]
 
+    def spark_type(self, name: str) -> str:
+        (column,) = (column for column in self.columns if column.name == name)
+        return from_arrow_type(column.type).simpleString()
+
     @property
     def ddl(self) -> str:
-        columns = ",\n  ".join(
-            f"{column.name} {from_arrow_type(column.type).simpleString()}"
-            for column in self.columns
-        )
+        columns = ",\n  ".join(f"{name} {self.spark_type(name)}" for name in self.column_names)
         properties = ", ".join(f"'{key}' = '{value}'" for key, value in PROPERTIES.items())
         return (
             f"CREATE TABLE IF NOT EXISTS {self.identifier} (\n  {columns}\n) USING iceberg\n"
@@ -98,6 +99,12 @@ _STAGING = {USER_EVENTS.topic: STG_USER_EVENTS, PRODUCT_METADATA.topic: STG_PROD
 def staging_table(contract: Contract) -> Table:
     """Where the accepted messages of a topic go."""
     return _STAGING[contract.topic]
+
+
+def current_snapshot(spark: SparkSession, table: Table) -> int | None:
+    """Its id; None while nothing was written."""
+    main = spark.table(f"{table.identifier}.refs").where("name = 'main'").head()
+    return main.snapshot_id if main else None
 
 
 def create_missing(spark: SparkSession) -> None:

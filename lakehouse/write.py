@@ -69,7 +69,13 @@ def _dead_letters(contract: Contract, decoded: DataFrame) -> DataFrame:
     return (
         decoded.where("error_class IS NOT NULL")
         .withColumnsRenamed({"kafka_partition": "partition", "kafka_offset": "offset"})
-        .withColumns({"topic": F.lit(contract.topic), "contract_version": F.lit(contract.version)})
+        .withColumns(
+            {
+                "topic": F.lit(contract.topic),
+                "headers": F.from_json("headers", DEAD_LETTERS.spark_type("headers")),
+                "contract_version": F.lit(contract.version),
+            }
+        )
         .select(DEAD_LETTERS.column_names)
     )
 
