@@ -17,9 +17,10 @@ from lakehouse.tables import TABLES, current_snapshot
 def main(spark: SparkSession, settings: Settings) -> None:
     started = time.monotonic()
     reports = ingest(spark, settings)
-    print(f"{'topic':<20}{'read':>12}{'staged':>12}{'dead':>12}")
+    print(f"{'topic':<20}{'read':>12}{'staged':>12}{'dead':>12}{'seen before':>14}")
     for report in reports:
-        print(f"{report.topic:<20}{report.read:>12,}{report.staged:>12,}{report.dead:>12,}")
+        t = report.total
+        print(f"{report.topic:<20}{t.read:>12,}{t.staged:>12,}{t.dead:>12,}{t.seen:>14,}")
     for table in TABLES:
         print(f"{table.name} is at snapshot {current_snapshot(spark, table)}")
     print(f"done in {time.monotonic() - started:.1f} s")

@@ -31,22 +31,18 @@ log = logging.getLogger("lakehouse.ingest")
 
 @dataclass
 class TopicReport:
-    """What a run did with one topic."""
+    """What a run did with one topic, batch by batch."""
 
     topic: str
     batches: list[Written] = field(default_factory=list)
 
     @property
-    def read(self) -> int:
-        return sum(batch.read for batch in self.batches)
-
-    @property
-    def staged(self) -> int:
-        return sum(batch.staged for batch in self.batches)
-
-    @property
-    def dead(self) -> int:
-        return sum(batch.dead for batch in self.batches)
+    def total(self) -> Written:
+        return Written(
+            read=sum(batch.read for batch in self.batches),
+            staged=sum(batch.staged for batch in self.batches),
+            dead=sum(batch.dead for batch in self.batches),
+        )
 
 
 def ingest(spark: SparkSession, settings: Settings) -> list[TopicReport]:

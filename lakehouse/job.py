@@ -35,5 +35,5 @@ def run(name: str, job: Callable[[SparkSession, Settings], None]) -> None:
 def first_line(error: Exception) -> str:
     """The cause, without the stack traces that Spark puts into its messages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    causes = [line for line in lines if line.startswith("Caused by:")]
-    return (causes or lines or [type(error).__name__])[-1 if causes else 0]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by:")]
+    return (causes[-1:] or lines[:1] or [type(error).__name__])[0]

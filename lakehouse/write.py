@@ -15,11 +15,15 @@ from lakehouse.tables import DEAD_LETTERS, Table, staging_table
 
 @dataclass(frozen=True)
 class Written:
-    """What one micro-batch came to. Counts of messages."""
+    """What one micro-batch came to, in messages: read = staged + dead + seen before."""
 
     read: int
     staged: int
     dead: int
+
+    @property
+    def seen(self) -> int:
+        return self.read - self.staged - self.dead
 
 
 def write_batch(contract: Contract, decoded: DataFrame) -> Written:
@@ -33,10 +37,11 @@ def write_batch(contract: Contract, decoded: DataFrame) -> Written:
         staged = decoded.where("error_class IS NULL").select(staging_table(contract).column_names)
         dead = _dead_letters(contract, decoded)
         batch = _extent(decoded)
-        _append(contract, staging_table(contract), staged, batch.ends)
-        if batch.rejected:
-            _append(contract, DEAD_LETTERS, dead, batch.ends)
-        return Written(batch.read, batch.read - batch.rejected, batch.rejected)
+        return Written(
+            read=batch.read,
+            staged=_append(contract, staging_table(contract), staged, batch.ends),
+            dead=_append(contract, DEAD_LETTERS, dead, batch.ends) if batch.rejected else 0,
+        )
     finally:
         decoded.unpersist()
 
@@ -80,10 +85,13 @@ def _dead_letters(contract: Contract, decoded: DataFrame) -> DataFrame:
     )
 
 
-def _append(contract: Contract, table: Table, rows: DataFrame, ends: Frontier) -> None:
+def _append(contract: Contract, table: Table, rows: DataFrame, ends: Frontier) -> int:
+    """Commit the rows that the table has not seen; returns how many."""
     frontier = read_frontier(rows.sparkSession, table, contract.topic)
     moved = {partition: max(end, frontier.get(partition, 0)) for partition, end in ends.items()}
     if (frontier | moved) == frontier:
-        return
+        return 0
     option, bookmark = write_option(contract.topic, frontier | moved)
-    unseen(frontier, rows, table).writeTo(table.identifier).option(option, bookmark).append()
+    fresh = unseen(frontier, rows, table)
+    fresh.writeTo(table.identifier).option(option, bookmark).append()
+    return fresh.count()

@@ -55,22 +55,23 @@ def _decoder(message: type) -> msgspec.json.Decoder:
 _user_event = _decoder(UserEvent).decode
 _event_data = _decoder(EventData).decode
 _product = _decoder(Product).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# The last two for 100,000 brackets, and for exponents that no decimal holds.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
-# msgspec's wording, which its documentation shows, -> our classes. First match wins.
-_CLASSES = [
-    (r"^(WRONG_TYPE|OUT_OF_RANGE|DECIMAL_SCALE)", None),
-    (r"missing required field `(\w+)`", "MISSING_FIELD"),
-    (r"^Expected `object`, got .*`$", "NOT_AN_OBJECT"),
-    (r"^Invalid enum value", "UNKNOWN_EVENT_TYPE"),
-    (r"RFC3339|timezone component", "TIMESTAMP_UNPARSEABLE"),
-    (r"^Expected `str` of length", "MISSING_FIELD"),
-    (r"^Expected `int` [<>]=", "OUT_OF_RANGE"),
-    (r"^Expected ", "WRONG_TYPE"),
-    (r"trailing characters", "TRAILING_DATA"),
+# What msgspec says -> the class that we give it; the first match wins. Its own group, where there
+# is one and no class, is the class already (see _price).
+_CLASSES: list[tuple[re.Pattern, str | None]] = [
+    (re.compile(r"^(WRONG_TYPE|OUT_OF_RANGE|DECIMAL_SCALE)"), None),
+    (re.compile(r"missing required field `(\w+)`"), "MISSING_FIELD"),
+    (re.compile(r"^Expected `object`, got .*`$"), "NOT_AN_OBJECT"),
+    (re.compile(r"^Invalid enum value"), "UNKNOWN_EVENT_TYPE"),
+    (re.compile(r"RFC3339|timezone component"), "TIMESTAMP_UNPARSEABLE"),
+    (re.compile(r"^Expected `str` of length"), "MISSING_FIELD"),
+    (re.compile(r"^Expected `int` [<>]="), "OUT_OF_RANGE"),
+    (re.compile(r"^Expected "), "WRONG_TYPE"),
+    (re.compile(r"trailing characters"), "TRAILING_DATA"),
 ]
-_CLASSES_COMPILED = [(re.compile(pattern), error_class) for pattern, error_class in _CLASSES]
 _PATH = re.compile(r" - at `\$\.?(\w*)`$")
 
 
@@ -79,10 +80,12 @@ def _rejected(error: Exception, within: str = "") -> Rejected:
         return Rejected("INVALID_UTF8", "value: not UTF-8")
     if isinstance(error, RecursionError):
         return Rejected("TOO_DEEP", "value: nested deeper than the parser goes")
+    if isinstance(error, ArithmeticError):
+        return Rejected("DECIMAL_SCALE", f"{within or 'value'}: {_RULES['DECIMAL_SCALE']}")
     text = str(error)
     path = _PATH.search(text)
     field = path.group(1) if path else ""
-    for pattern, error_class in _CLASSES_COMPILED:
+    for pattern, error_class in _CLASSES:
         if match := pattern.search(text):
             error_class = error_class or match.group(1)
             field = field or (match.group(1) if error_class == "MISSING_FIELD" else "")

@@ -81,7 +81,7 @@ def test_both_engines_share_a_postgresql_catalog(database, tmp_path):
                 words, cwd=REPOSITORY, env=environment, capture_output=True, text=True
             )
             assert done.returncode == 0, done.stdout + done.stderr
-        assert re.search(r"user-events +500 +500 +0\n", done.stdout)
+        assert re.search(r"user-events +500 +500 +0 +0\n", done.stdout)
         with trino.dbapi.connect(
             host="127.0.0.1", port=home.ports["trino"], user="tests", catalog="lake"
         ) as connection:
