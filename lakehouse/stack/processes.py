@@ -71,7 +71,6 @@ def only_one_at_a_time(home: Home) -> Iterator[None]:
 def up(home: Home, report: Report) -> bool:
     """Start what does not run and wait until it is ready. False if all ran already."""
     with only_one_at_a_time(home):
-        home.write_spark_conf()
         missing = [service for service in services(home) if not find(service)]
         for service in missing:
             if service.pid_file.exists():
