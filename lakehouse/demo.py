@@ -1,7 +1,6 @@
 """make demo: from nothing to marts on the real stack, and the proof that the numbers agree."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, NoReturn
 
 import trino
@@ -19,11 +17,12 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from lakehouse.contracts import CONTRACTS
 from lakehouse.errors import LakehouseError, reported
 from lakehouse.stack import artifacts, processes
 from lakehouse.stack.home import REPOSITORY, Home, StackSettings
+from lakehouse.tables import staging_table
 
-BIN = Path(sys.executable).parent
 # Mart -> the order in which its top rows are shown.
 MARTS = {
     "product_category_revenue": "event_date DESC, net_revenue DESC",
@@ -42,11 +41,7 @@ class Demo:
     def __init__(self, home: Home):
         self.home = home
         self.logs = home.path / "logs"
-        self.environment = {
-            **os.environ,
-            **home.exports,
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        }
+        self.environment = home.environment
 
     def step(self, title: str, *command: str) -> str:
         """Run a command; its output is returned, its errors go to a file named for the step."""
@@ -123,15 +118,13 @@ class Demo:
 def check_conservation(connection: trino.dbapi.Connection, expected: dict) -> bool:
     """Every message of both topics is exactly one row: staged or dead letter."""
     conserved = True
-    for topic, staging in (
-        ("user-events", "stg_user_events"),
-        ("product-metadata", "stg_product_metadata"),
-    ):
+    for contract in CONTRACTS:
+        topic, staging = contract.topic, staging_table(contract).name
         cursor = connection.cursor()
         cursor.execute(
             f"""
             WITH places AS (
-                SELECT 'staged' AS place, kafka_partition, kafka_offset FROM staging.{staging}
+                SELECT 'staged' AS place, kafka_partition, kafka_offset FROM {staging}
                 UNION ALL
                 SELECT 'dead', "partition", "offset" FROM ops.dead_letters WHERE topic = '{topic}'
             )

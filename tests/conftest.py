@@ -1,8 +1,6 @@
 """One Spark session and one running stack for all tests, in a folder of their own."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import trino
@@ -22,9 +20,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         home.move_taken_ports(tuple(home.ports))
         artifacts.fetch(home.cache)
         home.write_spark_conf()
-        for name, value in home.exports.items():
+        for name, value in home.environment.items():
             patch.setenv(name, value)
-        patch.setenv("PATH", f"{Path(home.exports['PYSPARK_PYTHON']).parent}:{os.environ['PATH']}")
         yield home
 
 

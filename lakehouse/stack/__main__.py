@@ -3,7 +3,6 @@
 import shlex
 import shutil
 import sys
-from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.table import Table
 
 from lakehouse.errors import reported
 from lakehouse.stack import artifacts, processes
-from lakehouse.stack.home import Home, StackSettings
+from lakehouse.stack.home import BIN, Home, StackSettings
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__
@@ -60,7 +59,7 @@ def env() -> None:
     home.write_spark_conf()
     for name, value in home.exports.items():
         print(f"export {name}={shlex.quote(value)}")
-    print(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
+    print(f'export PATH={shlex.quote(str(BIN))}:"$PATH"')
 
 
 @app.command()

@@ -23,6 +23,7 @@ from lakehouse.stack.java import find_java_home
 
 REPOSITORY = Path(__file__).parents[2]
 CONF = REPOSITORY / "conf"
+BIN = Path(sys.executable).parent
 HOST = "127.0.0.1"
 REGION = "us-east-1"
 BUCKET = "retail-data"
@@ -144,6 +145,12 @@ class Home:
             "SPARK_CONF_DIR": str(self.path / "conf"),
             "PYSPARK_PYTHON": sys.executable,
         }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a process that joins this stack: ours, the exports, and our own programs first."""
+        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, **self.exports, "PATH": path}
 
     def write_spark_conf(self) -> None:
         """conf/spark-defaults.conf with its names filled in -> SPARK_CONF_DIR."""

@@ -4,7 +4,6 @@ import logging
 import os
 import sqlite3
 import subprocess
-import sys
 import urllib.request
 import uuid
 from abc import ABC, abstractmethod
@@ -20,7 +19,7 @@ from pyarrow import fs
 
 from lakehouse.errors import LakehouseError
 from lakehouse.stack.artifacts import folder
-from lakehouse.stack.home import BUCKET, CONF, HOST, REGION, Home
+from lakehouse.stack.home import BIN, BUCKET, CONF, HOST, REGION, Home
 
 READINESS_TOPIC = "lakehouse-readiness"
 # librdkafka reports each refused connection while a broker starts.
@@ -146,7 +145,7 @@ class ObjectStore(Service):
 
     def command(self) -> list[str]:
         return [
-            str(Path(sys.executable).parent / "weed"),
+            str(BIN / "weed"),
             "server",
             f"-dir={self.data}",
             f"-ip={HOST}",

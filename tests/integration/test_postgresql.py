@@ -65,20 +65,14 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_both_engines_share_a_postgresql_catalog(database, tmp_path):
     home = Home(StackSettings(home=tmp_path / "home", catalog_uri=database))
-    environment = {
-        **os.environ,
-        **home.exports,
-        "PATH": f"{Path(home.exports['PYSPARK_PYTHON']).parent}:{os.environ['PATH']}",
-    }
     processes.up(home, print)
     try:
-        environment |= home.exports
         for words in (
             ["python", "-m", "generator", "--events=500", "--seed=5", "--bad-rate=0"],
             ["spark-submit", "jobs/ingest.py"],
         ):
             done = subprocess.run(
-                words, cwd=REPOSITORY, env=environment, capture_output=True, text=True
+                words, cwd=REPOSITORY, env=home.environment, capture_output=True, text=True
             )
             assert done.returncode == 0, done.stdout + done.stderr
         assert re.search(r"user-events +500 +500 +0 +0\n", done.stdout)
