@@ -1,14 +1,17 @@
-"""Kafka records in Arrow -> staged rows beside dead letters, one output row per record."""
+"""Kafka records in Arrow -> staged rows and dead letters, one output row per record."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lakehouse.contracts import KAFKA_COLUMNS, Contract, Rejected
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Microseconds of the years 1 to 9999: Python knows no others, and Trino fails on a whole file that
+# holds a later one (trinodb/trino#25837).
+_READABLE = pa.array([datetime.min, datetime.max], pa.timestamp("us")).cast(pa.int64()).to_pylist()
 REJECTION_COLUMNS = [
     pa.field("key", pa.binary()),
     pa.field("value", pa.binary()),
@@ -29,42 +32,83 @@ def decoder(contract: Contract) -> Callable[[Iterable[pa.RecordBatch]], Iterator
 
     def decode(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield decode_batch(contract, batch)
+            yield from decode_batch(contract, batch)
 
     return decode
 
 
-def decode_batch(contract: Contract, records: pa.RecordBatch) -> pa.RecordBatch:
-    """Each record becomes one row, in order: staged or rejected."""
-    nothing = (None,) * len(contract.columns)
-    rows: list[tuple] = []
-    classes: list[str | None] = []
-    details: list[str | None] = []
+def decode_batch(contract: Contract, records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """One output row per record, staged or rejected: the certain ones first, all at once."""
+    records = _with_readable_times(records)
+    if contract.accept:
+        indices, columns = contract.accept(records)
+        if len(indices):
+            yield _staged(contract, _take(records, indices), columns)
+        records = _take(records, np.delete(np.arange(len(records)), indices))
+    if len(records):
+        yield from _decode_one_by_one(contract, records)
+
+
+def _with_readable_times(records: pa.RecordBatch) -> pa.RecordBatch:
+    """Bring Kafka timestamps into the years that Python, Spark and Trino can all read."""
+    at = records.schema.get_field_index("timestamp")
+    type_ = records.schema.field(at).type
+    times = np.clip(records["timestamp"].cast(pa.int64()).to_numpy(), *_READABLE)
+    return records.set_column(at, "timestamp", pa.array(times).cast(type_))
+
+
+def _take(records: pa.RecordBatch, indices: Sequence[int] | np.ndarray) -> pa.RecordBatch:
+    return records if len(indices) == len(records) else records.take(pa.array(indices, pa.int64()))
+
+
+def _decode_one_by_one(contract: Contract, records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    rows: dict[int, tuple] = {}
+    rejections: dict[int, tuple[str, str]] = {}
+    values, keys = records["value"].to_pylist(), records["key"].to_pylist()
     times = records["timestamp"].cast(pa.int64()).to_pylist()
-    for value, key, time in zip(
-        records["value"].to_pylist(), records["key"].to_pylist(), times, strict=True
-    ):
+    for index, (value, key, time) in enumerate(zip(values, keys, times, strict=True)):
         try:
-            rows.append(contract.parse(value, key, EPOCH + timedelta(microseconds=time)))
-            classes.append(None)
-            details.append(None)
+            rows[index] = contract.parse(value, key, _EPOCH + timedelta(microseconds=time))
         except Rejected as rejected:
-            rows.append(nothing)
-            classes.append(rejected.error_class)
-            details.append(rejected.error_detail)
-    values = zip(*rows, strict=True) if rows else ((),) * len(nothing)
-    staged = [
-        pa.array(column, field.type) for column, field in zip(values, contract.columns, strict=True)
-    ]
-    error_class = pa.array(classes, pa.string())
-    is_rejected = error_class.is_valid()
-    payload = [
-        pc.if_else(is_rejected, records[name], pa.scalar(None, records[name].type))
-        for name in ("key", "value", "headers")
-    ]
-    kafka = [records[name] for name in ("partition", "offset", "timestamp")]
+            rejections[index] = rejected.error_class, rejected.error_detail
+    if rows:
+        columns = [
+            pa.array(values, field.type)
+            for values, field in zip(
+                zip(*rows.values(), strict=True), contract.columns, strict=True
+            )
+        ]
+        yield _staged(contract, _take(records, list(rows)), columns)
+    if rejections:
+        yield _rejected(contract, _take(records, list(rejections)), rejections.values())
+
+
+def _staged(contract: Contract, records: pa.RecordBatch, columns: list[pa.Array]) -> pa.RecordBatch:
+    nothing = [pa.nulls(len(records), field.type) for field in REJECTION_COLUMNS]
+    return _batch(contract, [*columns, *_position(records), *nothing])
+
+
+def _rejected(
+    contract: Contract, records: pa.RecordBatch, rejections: Iterable[tuple[str, str]]
+) -> pa.RecordBatch:
+    nothing = [pa.nulls(len(records), field.type) for field in contract.columns]
+    return _batch(
+        contract,
+        [
+            *nothing,
+            *_position(records),
+            *(records[name] for name in ("key", "value", "headers")),
+            *(pa.array(texts) for texts in zip(*rejections, strict=True)),
+        ],
+    )
+
+
+def _position(records: pa.RecordBatch) -> list[pa.Array]:
+    return [records[name] for name in ("partition", "offset", "timestamp")]
+
+
+def _batch(contract: Contract, arrays: list[pa.Array]) -> pa.RecordBatch:
     schema = decoded_schema(contract)
-    arrays = [*staged, *kafka, *payload, error_class, pa.array(details, pa.string())]
     return pa.RecordBatch.from_arrays(
         [array.cast(field.type) for array, field in zip(arrays, schema, strict=True)], schema=schema
     )

@@ -10,14 +10,11 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from lakehouse.contracts.bulk import Accepted, accept_user_events
 from lakehouse.contracts.columns import HEADERS, KAFKA_COLUMNS, column, columns_of
-from lakehouse.contracts.parse import (
-    EVENT_WINDOW_START,
-    Rejected,
-    parse_product,
-    parse_user_event,
-)
+from lakehouse.contracts.parse import EVENT_WINDOW_START, parse_product, parse_user_event
 from lakehouse.contracts.payloads import EventData, Product, UserEvent
+from lakehouse.contracts.rejection import Rejected
 
 __all__ = [
     "CONTRACTS",
@@ -36,6 +33,7 @@ class Contract:
     """A topic, the staging table that its messages fill, and the way from one to the other.
 
     `parse(value, key, kafka_timestamp)` returns one value per column, or raises Rejected.
+    `accept(records)` does the same for all that are certain at once, where that is worth it.
     """
 
     topic: str
@@ -44,6 +42,7 @@ class Contract:
     stem: str
     columns: list[pa.Field]
     parse: Callable[[bytes | None, bytes | None, datetime], tuple]
+    accept: Callable[[pa.RecordBatch], Accepted] | None = None
     compacted: bool = False
 
 
@@ -52,8 +51,9 @@ USER_EVENTS = Contract(
     version=1,
     key="user_id",
     stem="user_events",
-    columns=columns_of(UserEvent) + columns_of(EventData),
+    columns=[*columns_of(UserEvent), *columns_of(EventData), column("extra", str)],
     parse=parse_user_event,
+    accept=accept_user_events,
 )
 PRODUCT_METADATA = Contract(
     topic="product-metadata",

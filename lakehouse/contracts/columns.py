@@ -2,20 +2,19 @@
 
 import types
 import typing
-from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
 
-from lakehouse.contracts.payloads import PRICE_INTEGER_DIGITS, PRICE_SCALE, Price
+from lakehouse.contracts.payloads import PRICE_INTEGER_DIGITS, PRICE_SCALE, Instant, Price
 
-_ARROW_TYPES = {
+ARROW_TYPES = {
     str: pa.string(),
     msgspec.Raw: pa.string(),
     int: pa.int32(),
     bool: pa.bool_(),
-    datetime: pa.timestamp("us", tz="UTC"),
+    Instant: pa.timestamp("us", tz="UTC"),
     Price: pa.decimal128(PRICE_INTEGER_DIGITS + PRICE_SCALE, PRICE_SCALE),
 }
 
@@ -28,7 +27,7 @@ def column(name: str, hint: Any) -> pa.Field:
     if typing.get_origin(hint) is Literal:
         hint = str
     required = set(typing.get_args(hint) or (hint,)) - {types.NoneType}
-    return pa.field(name, _ARROW_TYPES[required.pop()])
+    return pa.field(name, ARROW_TYPES[required.pop()])
 
 
 KAFKA_COLUMNS = [

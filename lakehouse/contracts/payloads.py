@@ -1,23 +1,72 @@
 """What a message must be: topic user-events -> UserEvent, topic product-metadata -> Product."""
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Meta
 
 PRICE_SCALE = 6
 PRICE_INTEGER_DIGITS = 12
+# Hours and offsets are bounded here because Python 3.13 takes 24:00 and Arrow takes +99:99.
+_HOUR_MINUTE = "([01][0-9]|2[0-3]):[0-5][0-9]"
+RFC_3339 = (
+    f"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ]{_HOUR_MINUTE}:[0-9]{{2}}"
+    rf"(\.[0-9]{{1,6}})?([Zz]|[+-]{_HOUR_MINUTE})"
+)
+_is_rfc_3339 = re.compile(RFC_3339).fullmatch
+
+
+class RuleError(ValueError):
+    """A value breaks the rule of its type; the text is the error class."""
 
 
 class Price(Decimal):
     """A JSON number >= 0 with at most 12 digits before and 6 after the point; never a string."""
 
+    @classmethod
+    def of(cls, number: object) -> Self:
+        """From an int, or from the bytes that stand for any other number."""
+        if type(number) is bytes:
+            try:
+                price = Decimal(number.decode())
+            except ArithmeticError:  # an exponent that no decimal holds
+                raise RuleError("DECIMAL_SCALE") from None
+        elif type(number) is int:
+            price = Decimal(number)
+        else:
+            raise RuleError("WRONG_TYPE")
+        if price < 0:
+            raise RuleError("OUT_OF_RANGE")
+        if price.as_tuple().exponent < -PRICE_SCALE or price.adjusted() >= PRICE_INTEGER_DIGITS:
+            raise RuleError("DECIMAL_SCALE")
+        return cls(price)
+
+
+class Instant(datetime):
+    """An RFC 3339 text with an offset or Z and at most microseconds; kept in UTC."""
+
+    @classmethod
+    def of(cls, text: object) -> Self:
+        if type(text) is not str:
+            raise RuleError("WRONG_TYPE")
+        if not _is_rfc_3339(text):
+            raise RuleError("TIMESTAMP_UNPARSEABLE")
+        if text.startswith("0000"):
+            raise RuleError("TIMESTAMP_OUT_OF_RANGE")
+        try:
+            return cls.fromisoformat(text.upper()).astimezone(UTC)
+        except OverflowError:
+            raise RuleError("TIMESTAMP_OUT_OF_RANGE") from None
+        except ValueError:
+            raise RuleError("TIMESTAMP_UNPARSEABLE") from None
+
 
 Id = Annotated[str, Meta(min_length=1)]
-Quantity = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Timestamp = Annotated[datetime, Meta(tz=True)]
+MAX_QUANTITY = 2**31 - 1
+Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
 EventType = Literal["view", "add_to_cart", "remove_from_cart", "purchase", "return"]
 PRICED_EVENT_TYPES = frozenset({"purchase", "return"})
 
@@ -36,7 +85,7 @@ class UserEvent(msgspec.Struct, kw_only=True, gc=False):
     user_id: Id | None = None
     product_id: Id
     event_type: EventType
-    event_timestamp: Timestamp
+    event_timestamp: Instant
     event_data: msgspec.Raw
 
 
@@ -48,4 +97,4 @@ class Product(msgspec.Struct, kw_only=True, gc=False):
     category: str | None = None
     brand: str | None = None
     price: Price | None = None
-    updated_at: Timestamp | None = None
+    updated_at: Instant | None = None

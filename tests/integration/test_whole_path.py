@@ -64,7 +64,7 @@ def test_the_marts_equal_the_independent_computation(expected, command, query):
             "stg_user_events",
             "event_id varchar, user_id varchar, product_id varchar, event_type varchar, "
             "event_timestamp timestamp(6) with time zone, event_data varchar, "
-            "price decimal(18, 6), quantity integer, kafka_partition integer, "
+            "price decimal(18, 6), quantity integer, extra varchar, kafka_partition integer, "
             "kafka_offset bigint, kafka_timestamp timestamp(6) with time zone",
             "ARRAY['day(event_timestamp)','bucket(user_id, 4)']",
         ),

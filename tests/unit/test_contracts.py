@@ -32,6 +32,7 @@ def test_a_purchase_becomes_one_value_per_column():
         '{"price":12.90,"quantity":2,"coupon":"X"}',
         Decimal("12.90"),
         2,
+        None,
     )
 
 
@@ -49,8 +50,8 @@ def test_a_guest_has_neither_user_nor_key():
         (b"12.90", b"0.0000001", "DECIMAL_SCALE", "event_data.price"),
         (b"12.90", b"1000000000000", "DECIMAL_SCALE", "event_data.price"),
         (b"12.90", b"1e400", "DECIMAL_SCALE", "event_data.price"),
-        (b"12.90", b"0e99999999999999999999", "DECIMAL_SCALE", "event_data"),
-        (b"12.90", b"NaN", "MALFORMED_JSON", "value"),
+        (b"12.90", b"0e99999999999999999999", "DECIMAL_SCALE", "event_data.price"),
+        (b"12.90", b"NaN", "NUMBER_NOT_FINITE", "value"),
         (b"12.90", b"null", "MISSING_PURCHASE_DATA", "event_data"),
         (b'"quantity":2', b'"quantity":0', "OUT_OF_RANGE", "event_data.quantity"),
         (b'"quantity":2', b'"quantity":1.0', "WRONG_TYPE", "event_data.quantity"),

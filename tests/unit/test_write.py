@@ -12,8 +12,8 @@ from lakehouse.write import _dead_letters
 def test_a_dead_letter_keeps_the_message_whole_and_says_why(spark):
     at = datetime(2026, 3, 1, tzinfo=UTC)
     headers = '[{"key":"source","value":"YXBw"},{"key":"empty"}]'
-    rejected = (*[None] * 8, 2, 7, at, b"u1", b"{", headers, "MALFORMED_JSON", "value: broken")
-    staged = ("e1", *[None] * 7, 2, 8, at, None, None, None, None, None)
+    rejected = (*[None] * 9, 2, 7, at, b"u1", b"{", headers, "MALFORMED_JSON", "value: broken")
+    staged = ("e1", *[None] * 8, 2, 8, at, None, None, None, None, None)
     decoded = spark.createDataFrame(
         [rejected, staged], from_arrow_schema(decoded_schema(USER_EVENTS))
     )

@@ -1,0 +1,72 @@
+"""Bytes -> certainly one strict JSON object, or the rule that they break.
+
+Sure rather than fast: `bulk` keeps almost all good messages away from here.
+"""
+
+import json
+import re
+from typing import Any, NoReturn
+
+from lakehouse.contracts.rejection import MAX_DEPTH, MAX_VALUE_BYTES, Rejected
+
+_BLANKS = " \t\r\n"
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+
+
+def check_document(value: bytes | None) -> None:
+    """RFC 8259, and beyond it: no key twice, no half surrogates, limits of size and depth."""
+    if value is None or not value.strip(_BLANKS.encode()):
+        raise Rejected("EMPTY_VALUE", "value")
+    if len(value) > MAX_VALUE_BYTES:
+        raise Rejected("TOO_LARGE", "value")
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise Rejected("INVALID_UTF8", "value") from None
+    if _depth(text) > MAX_DEPTH:
+        raise Rejected("TOO_DEEP", "value")
+    text = text.strip(_BLANKS)
+    try:
+        document, end = _decode(text)
+    except json.JSONDecodeError:
+        raise Rejected("MALFORMED_JSON", "value") from None
+    if end != len(text):
+        raise Rejected("TRAILING_DATA", "value")
+    if "\\u" in text:
+        _check_surrogates(document)
+    if type(document) is not dict:
+        raise Rejected("NOT_AN_OBJECT", "value")
+
+
+def _depth(text: str) -> int:
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return 0
+    depth = deepest = 0
+    for bracket in re.findall(r"[][{}]", _STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Rejected("DUPLICATE_KEY", "value")
+    return fields
+
+
+def _not_finite(_literal: str) -> NoReturn:
+    raise Rejected("NUMBER_NOT_FINITE", "value")
+
+
+# Numbers stay text: nothing here needs their value, and int() refuses more than 4,300 digits.
+_decode = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_not_finite, parse_int=str, parse_float=str
+).raw_decode
+
+
+def _check_surrogates(document: Any) -> None:
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Rejected("INVALID_UNICODE", "value") from None
