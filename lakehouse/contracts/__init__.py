@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 import pyarrow as pa
 
 from lakehouse.contracts.bulk import Accepted, accept_user_events
 from lakehouse.contracts.columns import HEADERS, KAFKA_COLUMNS, column, columns_of
 from lakehouse.contracts.parse import EVENT_WINDOW_START, parse_product, parse_user_event
 from lakehouse.contracts.payloads import EventData, Product, UserEvent
-from lakehouse.contracts.rejection import Rejected
+from lakehouse.contracts.rejection import RULES, Rejected
 
 __all__ = [
     "CONTRACTS",
@@ -22,6 +23,7 @@ __all__ = [
     "HEADERS",
     "KAFKA_COLUMNS",
     "PRODUCT_METADATA",
+    "RULES",
     "USER_EVENTS",
     "Contract",
     "Rejected",
@@ -40,6 +42,7 @@ class Contract:
     version: int
     key: str
     stem: str
+    payload: type[msgspec.Struct]
     columns: list[pa.Field]
     parse: Callable[[bytes | None, bytes | None, datetime], tuple]
     accept: Callable[[pa.RecordBatch], Accepted] | None = None
@@ -51,6 +54,7 @@ USER_EVENTS = Contract(
     version=1,
     key="user_id",
     stem="user_events",
+    payload=UserEvent,
     columns=[*columns_of(UserEvent), *columns_of(EventData), column("extra", str)],
     parse=parse_user_event,
     accept=accept_user_events,
@@ -60,6 +64,7 @@ PRODUCT_METADATA = Contract(
     version=1,
     key="product_id",
     stem="product_metadata",
+    payload=Product,
     columns=[*columns_of(Product), column("is_deleted", bool), column("extra", str)],
     parse=parse_product,
     compacted=True,

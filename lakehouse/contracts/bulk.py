@@ -4,6 +4,7 @@ A message that is not certain is not rejected here: `parse` takes it, alone, and
 check may doubt a good message, and must never pass a bad one.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,17 +30,13 @@ from lakehouse.contracts.rejection import MAX_DEPTH, MAX_VALUE_BYTES
 _FIELDS = msgspec.structs.fields(UserEvent)
 # As UserEvent, but an instant stays text, which Arrow converts a whole column at once, and a
 # field that may be absent is UNSET then, so that keys can be counted.
-_event = msgspec.json.Decoder(
-    msgspec.defstruct(
-        "_Event",
-        [
-            (field.name, str if field.type is Instant else field.type)
-            + (() if field.required else (msgspec.UNSET,))
-            for field in _FIELDS
-        ],
-        kw_only=True,
-        gc=False,
-    )
+_TEXT_FIELDS: list[Any] = [
+    (field.name, str if field.type is Instant else field.type)
+    + (() if field.required else (msgspec.UNSET,))
+    for field in _FIELDS
+]
+_event: Callable[[bytes], Any] = msgspec.json.Decoder(
+    msgspec.defstruct("_Event", _TEXT_FIELDS, kw_only=True, gc=False)
 ).decode
 _data = msgspec.json.Decoder(dict, float_hook=str.encode).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -13,7 +13,7 @@ _BLANKS = " \t\r\n"
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
-def check_document(value: bytes | None) -> None:
+def checked_document(value: bytes | None) -> bytes:
     """RFC 8259, and beyond it: no key twice, no half surrogates, limits of size and depth."""
     if value is None or not value.strip(_BLANKS.encode()):
         raise Rejected("EMPTY_VALUE", "value")
@@ -36,6 +36,7 @@ def check_document(value: bytes | None) -> None:
         _check_surrogates(document)
     if type(document) is not dict:
         raise Rejected("NOT_AN_OBJECT", "value")
+    return value
 
 
 def _depth(text: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from lakehouse.contracts.document import check_document
+from lakehouse.contracts.document import checked_document
 from lakehouse.contracts.payloads import PRICED_EVENT_TYPES, EventData, Product, UserEvent
 from lakehouse.contracts.rejection import Rejected
 
@@ -39,8 +39,8 @@ _CLASSES = [
         (r"^Expected `str` of length", "MISSING_FIELD"),
         (r"^Invalid enum value", "UNKNOWN_EVENT_TYPE"),
         (r"^Integer value out of range - at `\$\.price`", "DECIMAL_SCALE"),
-        (r"^Integer value out of range|^Expected `int` [<>]=", "OUT_OF_RANGE"),
-        (r"^Expected ", "WRONG_TYPE"),
+        (r"^Integer value out of range - at `\$\.quantity`|^Expected `int` [<>]=", "OUT_OF_RANGE"),
+        (r"", "WRONG_TYPE"),
     )
 ]
 _PATH = re.compile(r" - at `\$\.(?P<field>\w+)`$")
@@ -58,11 +58,11 @@ def _typed(decode: Any, value: Any, within: str = "") -> Any:
 @lru_cache
 def _broken_rule(text: str) -> tuple[str, str]:
     """Error class and field."""
-    path = _PATH.search(text)
-    for pattern, error_class in _CLASSES:
-        if match := pattern.search(text):
-            return error_class or match[0], path["field"] if path else match["field"]
-    raise ValueError(f"msgspec says something new: {text}")
+    match, error_class = next(
+        (match, error_class) for pattern, error_class in _CLASSES if (match := pattern.search(text))
+    )
+    fields = (_PATH.search(text) or match).groupdict()
+    return error_class or match[0], fields.get("field", "value")
 
 
 def _check_key(key: bytes | None, field: str, expected: str | None) -> None:
@@ -71,7 +71,7 @@ def _check_key(key: bytes | None, field: str, expected: str | None) -> None:
 
 
 def _check_window(field: str, at: datetime, kafka_timestamp: datetime) -> None:
-    if not at >= EVENT_WINDOW_START or at - EVENT_WINDOW_AHEAD > kafka_timestamp:
+    if at < EVENT_WINDOW_START or at - EVENT_WINDOW_AHEAD > kafka_timestamp:
         raise Rejected("TIMESTAMP_OUT_OF_RANGE", field)
 
 
@@ -84,7 +84,7 @@ def unknown_fields(value: bytes, message: type[msgspec.Struct]) -> str | None:
 
 def parse_user_event(value: bytes | None, key: bytes | None, kafka_timestamp: datetime) -> tuple:
     """One value per column of USER_EVENTS.columns, or Rejected."""
-    check_document(value)
+    value = checked_document(value)
     event = _typed(_user_event, value)
     event_data = str(event.event_data, "utf-8")
     if not event_data.startswith("{"):
@@ -111,7 +111,7 @@ def parse_product(value: bytes | None, key: bytes | None, kafka_timestamp: datet
     """One value per column of PRODUCT_METADATA.columns, or Rejected."""
     if value is None:
         return _tombstone(key, kafka_timestamp)
-    check_document(value)
+    value = checked_document(value)
     product = _typed(_product, value)
     updated_at = product.updated_at or kafka_timestamp
     _check_window("updated_at", updated_at, kafka_timestamp)

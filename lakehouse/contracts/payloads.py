@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 import msgspec
 from msgspec import Meta
@@ -40,7 +40,8 @@ class Price(Decimal):
             raise RuleError("WRONG_TYPE")
         if price < 0:
             raise RuleError("OUT_OF_RANGE")
-        if price.as_tuple().exponent < -PRICE_SCALE or price.adjusted() >= PRICE_INTEGER_DIGITS:
+        exponent = cast(int, price.as_tuple().exponent)
+        if exponent < -PRICE_SCALE or price.adjusted() >= PRICE_INTEGER_DIGITS:
             raise RuleError("DECIMAL_SCALE")
         return cls(price)
 
@@ -51,7 +52,7 @@ class Instant(datetime):
     @classmethod
     def of(cls, text: object) -> Self:
         if type(text) is not str:
-            raise RuleError("WRONG_TYPE")
+            raise RuleError("MISSING_FIELD" if text is None else "WRONG_TYPE")
         if not _is_rfc_3339(text):
             raise RuleError("TIMESTAMP_UNPARSEABLE")
         if text.startswith("0000"):
