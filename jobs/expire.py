@@ -1,6 +1,6 @@
-"""staging.*, ops.* -> without snapshots older than a number of days
+"""staging.*, ops.* -> without old snapshots; settled dead letters -> without their payload
 
-spark-submit jobs/expire.py [--older-than-days 5]
+spark-submit jobs/expire.py [--older-than-days 5] [--dead-letters-older-than-days 90]
 """
 
 import argparse
@@ -9,24 +9,27 @@ from datetime import timedelta
 from pyspark.sql import SparkSession
 
 from lakehouse.job import run
-from lakehouse.maintenance import expire
+from lakehouse.maintenance import clear_settled_letters, expire
 from lakehouse.settings import Settings
 
 
-def parse() -> timedelta:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--older-than-days", type=float, default=5, metavar="DAYS")
-    return timedelta(days=parser.parse_args().older_than_days)
+    parser.add_argument("--dead-letters-older-than-days", type=float, default=90, metavar="DAYS")
+    return parser.parse_args()
+
+
+def main(spark: SparkSession, _settings: Settings) -> None:
+    age = timedelta(days=options.dead_letters_older_than_days)
+    print(f"{clear_settled_letters(spark, age)} settled dead letters lost their payload")
+    for result in expire(spark, timedelta(days=options.older_than_days)):
+        print(
+            f"{result.table}: {result.data_files} data files and "
+            f"{result.manifests} manifests deleted"
+        )
 
 
 if __name__ == "__main__":
-    older_than = parse()
-
-    def main(spark: SparkSession, _settings: Settings) -> None:
-        for result in expire(spark, older_than):
-            print(
-                f"{result.table}: {result.data_files} data files and "
-                f"{result.manifests} manifests deleted"
-            )
-
+    options = parse()
     run("expire", main)

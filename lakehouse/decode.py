@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.contracts import KAFKA_COLUMNS, Contract, Rejected
 
@@ -27,14 +29,17 @@ def decoded_schema(contract: Contract) -> pa.Schema:
     return pa.schema(contract.columns + KAFKA_COLUMNS + REJECTION_COLUMNS)
 
 
-def decoder(contract: Contract) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """For DataFrame.mapInArrow over the columns of Spark's Kafka source, headers as JSON."""
+def decode(records: DataFrame, contract: Contract) -> DataFrame:
+    """Columns of Spark's Kafka source, headers as JSON -> decoded_schema, one row per record."""
+    return records.mapInArrow(decoder(contract), from_arrow_schema(decoded_schema(contract)))
 
-    def decode(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+
+def decoder(contract: Contract) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def decode_all(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             yield from decode_batch(contract, batch)
 
-    return decode
+    return decode_all
 
 
 def decode_batch(contract: Contract, records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -9,16 +9,16 @@ from confluent_kafka.admin import AdminClient
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.streaming import StreamingQuery
 
 from lakehouse.contracts import CONTRACTS, Contract
-from lakehouse.decode import decoded_schema, decoder
+from lakehouse.decode import decode
 from lakehouse.errors import LakehouseError
 from lakehouse.job import first_line
 from lakehouse.settings import Settings
 from lakehouse.tables import create_missing
-from lakehouse.write import Written, write_batch
+from lakehouse.thresholds import DeadLetterLimits
+from lakehouse.write import Extent, Written, write_batch
 
 MESSAGES_PER_BATCH = 500_000
 KAFKA_TIMEOUT_SECONDS = 10
@@ -56,6 +56,8 @@ def ingest(spark: SparkSession, settings: Settings) -> list[TopicReport]:
         for run in runs:
             run.finish()
     except StreamingQueryException as error:
+        if refusal := next((run.refusal for run in runs if run.refusal), None):
+            raise refusal from None
         log.error("query failed", exc_info=error)
         raise LakehouseError(
             f"The ingest stopped: {first_line(error)}",
@@ -93,7 +95,11 @@ class _Run:
         self._spark = spark
         self._settings = settings
         self._contract = contract
+        self._limits = DeadLetterLimits(
+            contract.topic, settings.dead_letter_warn, settings.dead_letter_stop
+        )
         self.report = TopicReport(contract.topic)
+        self.refusal: LakehouseError | None = None
         self._query = self._start()
 
     def _start(self) -> StreamingQuery:
@@ -114,10 +120,9 @@ class _Run:
                 F.to_json("headers").alias("headers"),
             )
         )
-        schema = from_arrow_schema(decoded_schema(self._contract))
         checkpoint = f"{self._settings.checkpoint_location}/{self._contract.topic}"
         return (
-            records.mapInArrow(decoder(self._contract), schema)
+            records.transform(decode, self._contract)
             .writeStream.foreachBatch(self._write)
             .option("checkpointLocation", checkpoint)
             .queryName(self._contract.topic)
@@ -138,9 +143,18 @@ class _Run:
     def stop(self) -> None:
         self._query.stop()
 
+    def _check(self, batch: Extent) -> None:
+        try:
+            self._limits.check(batch)
+        except LakehouseError as error:
+            self.refusal = error
+            raise
+
     def _write(self, decoded: DataFrame, batch_id: int) -> None:
         started = time.monotonic()
-        written = write_batch(self._contract, decoded)
+        written = write_batch(
+            self._contract, decoded, self._check, self._settings.dead_letter_value_limit
+        )
         self.report.batches.append(written)
         log.info(
             "batch committed",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from pyspark.sql import SparkSession
 
-from lakehouse.tables import CATALOG, TABLES
+from lakehouse.tables import CATALOG, DEAD_LETTERS, TABLES
 
 RETAINED_SNAPSHOTS = 10
 
@@ -59,3 +59,19 @@ def expire(spark: SparkSession, older_than: timedelta) -> list[Expired]:
         log.info("expired", extra=vars(result))
         results.append(result)
     return results
+
+
+def clear_settled_letters(spark: SparkSession, older_than: timedelta) -> int:
+    """Drop key, value and headers of dead letters that were settled before; returns how many.
+
+    The rest of the letter stays: every message must remain accounted for. Open letters stay whole.
+    """
+    before = {"before": datetime.now(UTC) - older_than}
+    old = "outcome IS NOT NULL AND replayed_at < :before AND coalesce(key, value) IS NOT NULL"
+    table = DEAD_LETTERS.identifier
+    count = spark.sql(f"SELECT 1 FROM {table} WHERE {old}", before).count()  # noqa: S608
+    if count:
+        cleared = "key = NULL, value = NULL, headers = NULL"
+        spark.sql(f"UPDATE {table} SET {cleared} WHERE {old}", before)  # noqa: S608
+    log.info("cleared", extra={"table": DEAD_LETTERS.name, "letters": count})
+    return count

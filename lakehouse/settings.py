@@ -1,6 +1,6 @@
 """Where the outside world is, from the environment. `make env` prints the local stack's values."""
 
-from pydantic import ValidationError
+from pydantic import ByteSize, Field, ValidationError
 from pydantic_settings import BaseSettings
 
 from lakehouse.errors import LakehouseError
@@ -12,14 +12,24 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str
     checkpoint_location: str
     spark_conf_dir: str
+    # Shares of a run's messages, per topic: above the first it warns, above the second it commits
+    # nothing more and fails.
+    dead_letter_warn: float = Field(0.05, ge=0, le=1)
+    dead_letter_stop: float | None = Field(None, ge=0, le=1)
+    # A dead letter's value is kept whole up to here; beyond, its length, digest and beginning.
+    dead_letter_value_limit: ByteSize = ByteSize(10 * 2**20)
 
 
 def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        missing = ", ".join(str(problem["loc"][0]).upper() for problem in error.errors())
-        raise LakehouseError(
-            f"Not set in the environment: {missing}",
-            'For the local stack, run `eval "$(make -s env)"` in the repository',
-        ) from None
+        problems = {str(each["loc"][0]).upper(): each for each in error.errors()}
+        missing = [name for name, problem in problems.items() if problem["type"] == "missing"]
+        if missing:
+            raise LakehouseError(
+                f"Not set in the environment: {', '.join(missing)}",
+                'For the local stack, run `eval "$(make -s env)"` in the repository',
+            ) from None
+        invalid = "; ".join(f"{name}: {problem['msg']}" for name, problem in problems.items())
+        raise LakehouseError(f"In the environment, {invalid}", "Correct or unset it") from None

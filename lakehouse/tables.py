@@ -1,6 +1,7 @@
 """What a table is: contracts -> DDL of staging.stg_* and ops.dead_letters."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
@@ -85,10 +86,16 @@ DEAD_LETTERS = Table(
         pa.field("kafka_timestamp", pa.timestamp("us", tz="UTC")),
         pa.field("key", pa.binary()),
         pa.field("value", pa.binary()),
+        pa.field("value_bytes", pa.int32()),
+        pa.field("value_sha256", pa.string()),
         pa.field("headers", HEADERS),
         pa.field("error_class", pa.string()),
         pa.field("error_detail", pa.string()),
         pa.field("contract_version", pa.int32()),
+        pa.field("attempt", pa.int32()),
+        pa.field("replayed_at", pa.timestamp("us", tz="UTC")),
+        pa.field("outcome", pa.string()),
+        pa.field("reason", pa.string()),
     ],
     partitioned_by=("days(kafka_timestamp)",),
 )
@@ -108,8 +115,13 @@ def current_snapshot(spark: SparkSession, table: Table) -> int | None:
 
 
 def create_missing(spark: SparkSession) -> None:
-    """Make namespaces and tables that are not there; leave the others as they are."""
+    """Make namespaces, tables and columns that are not there; change nothing else."""
     for namespace in sorted({table.name.split(".")[0] for table in TABLES}):
         spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{namespace}")
     for table in TABLES:
         spark.sql(table.ddl)
+        existing = spark.table(table.identifier).columns
+        for before, name in pairwise(table.column_names):
+            if name not in existing:
+                column = f"{name} {table.spark_type(name)} AFTER {before}"
+                spark.sql(f"ALTER TABLE {table.identifier} ADD COLUMN {column}")

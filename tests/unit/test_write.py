@@ -8,26 +8,50 @@ from lakehouse.decode import decoded_schema
 from lakehouse.tables import DEAD_LETTERS
 from lakehouse.write import _dead_letters
 
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+HEADERS = '[{"key":"source","value":"YXBw"},{"key":"empty"}]'
+STAGED = ("e1", *[None] * 8, 2, 8, AT, None, None, None, None, None)
+
+
+def rejected(value: bytes | None) -> tuple:
+    return (*[None] * 9, 2, 7, AT, b"u1", value, HEADERS, "MALFORMED_JSON", "value: broken")
+
+
+def dead_letters(spark, *decoded: tuple, value_limit: int = 100):
+    schema = from_arrow_schema(decoded_schema(USER_EVENTS))
+    return _dead_letters(USER_EVENTS, spark.createDataFrame(decoded, schema), value_limit)
+
 
 def test_a_dead_letter_keeps_the_message_whole_and_says_why(spark):
-    at = datetime(2026, 3, 1, tzinfo=UTC)
-    headers = '[{"key":"source","value":"YXBw"},{"key":"empty"}]'
-    rejected = (*[None] * 9, 2, 7, at, b"u1", b"{", headers, "MALFORMED_JSON", "value: broken")
-    staged = ("e1", *[None] * 8, 2, 8, at, None, None, None, None, None)
-    decoded = spark.createDataFrame(
-        [rejected, staged], from_arrow_schema(decoded_schema(USER_EVENTS))
-    )
     columns = ", ".join(
         f"{name} {DEAD_LETTERS.spark_type(name)}" for name in DEAD_LETTERS.column_names
     )
     expected = spark.createDataFrame(
         [
             (
-                *("user-events", 2, 7, at, b"u1", b"{"),
+                *("user-events", 2, 7, AT, b"u1", b"{", 1, None),
                 [("source", b"app"), ("empty", None)],
-                *("MALFORMED_JSON", "value: broken", 1),
+                *("MALFORMED_JSON", "value: broken", 1, 1, None, None, None),
             )
         ],
         columns,
     )
-    assert_df_equality(_dead_letters(USER_EVENTS, decoded), expected, ignore_nullable=True)
+    actual = dead_letters(spark, rejected(b"{"), STAGED)
+    assert_df_equality(actual, expected, ignore_nullable=True)
+
+
+def test_a_value_above_the_limit_is_kept_by_length_digest_and_beginning(spark):
+    # printf '7%.0s' {1..3000} | sha256sum
+    digest = "80cf1aec509566545f950593ff55a84974ff4b977cb8fb12528d071ae4eb13ae"
+    columns = ["value", "value_bytes", "value_sha256"]
+    expected = spark.createDataFrame(
+        [(b"7" * 1024, 3000, digest), (b"7" * 100, 100, None)],
+        "value BINARY, value_bytes INT, value_sha256 STRING",
+    )
+    actual = dead_letters(spark, rejected(b"7" * 3000), rejected(b"7" * 100))
+    assert_df_equality(actual.select(columns), expected, ignore_nullable=True)
+
+
+def test_a_dead_letter_without_a_value_has_no_length(spark):
+    (letter,) = dead_letters(spark, rejected(None)).collect()
+    assert (letter.value, letter.value_bytes, letter.value_sha256) == (None, None, None)

@@ -1,0 +1,259 @@
+"""What becomes of messages that break their contract: kept, counted, replayed once, discarded."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from lakehouse import dead_letters
+from lakehouse.contracts import CONTRACTS, USER_EVENTS
+from lakehouse.dead_letters import Position, Selection
+from lakehouse.errors import LakehouseError
+from lakehouse.ingest import ingest
+from lakehouse.maintenance import clear_settled_letters
+from lakehouse.tables import DEAD_LETTERS, create_missing, current_snapshot
+
+WISHLISTS = Selection(error_class="UNKNOWN_EVENT_TYPE")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def topics(settings):
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for contract in CONTRACTS:
+        if contract.topic not in admin.list_topics().topics:
+            admin.create_topics([NewTopic(contract.topic, 4, 1)])[contract.topic].result()
+
+
+def event(event_id: str, event_type: str = "wishlist") -> str:
+    return json.dumps(
+        {
+            "event_id": event_id,
+            "product_id": "P1",
+            "event_type": event_type,
+            "event_timestamp": "2026-03-05T10:00:00Z",
+            "event_data": {},
+        }
+    )
+
+
+def produce(settings, *values: str, **options) -> None:
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for value in values:
+        producer.produce("user-events", value, **options)
+    assert producer.flush(10) == 0
+
+
+@pytest.fixture
+def with_wishlists(monkeypatch):
+    """The contract of user-events as it will be when it knows wishlists; here they are views."""
+
+    def parse(value, key, kafka_timestamp):
+        return USER_EVENTS.parse(value.replace(b'"wishlist"', b'"view"'), key, kafka_timestamp)
+
+    later = replace(USER_EVENTS, version=2, parse=parse, accept=None)
+    return lambda: monkeypatch.setattr(dead_letters, "CONTRACTS", (later, CONTRACTS[1]))
+
+
+@pytest.fixture
+def places(query):
+    def of(prefix: str) -> dict[str, int]:
+        """Messages with this event id prefix by where they are; a replayed letter is staged."""
+        rows = query(
+            f"""
+            SELECT 'staged', count(*) FROM staging.stg_user_events WHERE event_id LIKE '{prefix}%'
+            UNION ALL
+            SELECT coalesce(outcome, 'open'), count(*) FROM ops.dead_letters
+            WHERE from_utf8(value) LIKE '%{prefix}%' GROUP BY 1
+            """
+        )
+        return {place: count for place, count in rows if count}
+
+    return of
+
+
+def test_a_replay_stages_once_what_a_later_contract_accepts(
+    spark, settings, places, query, with_wishlists
+):
+    produce(settings, event("wish-1"), event("wish-2"), '{"event_id":"wish-3"}')
+    ingest(spark, settings)
+    assert places("wish") == {"open": 3}
+
+    (under_the_same,) = query_replay(spark)
+    assert (under_the_same.passed, under_the_same.still_dead) == (0, 2)
+    assert places("wish") == {"open": 3}
+
+    with_wishlists()
+    before = current_snapshot(spark, DEAD_LETTERS)
+    (foreseen,) = query_replay(spark, dry_run=True)
+    assert (foreseen.passed, foreseen.staged) == (2, 0)
+    assert current_snapshot(spark, DEAD_LETTERS) == before
+
+    (done,) = query_replay(spark)
+    assert (done.passed, done.staged, done.still_dead) == (2, 2, 0)
+    assert places("wish") == {"staged": 2, "replayed": 2, "open": 1}
+    letters = query(
+        "SELECT error_class, attempt, contract_version, replayed_at IS NULL FROM ops.dead_letters "
+        "WHERE from_utf8(value) LIKE '%wish-%' ORDER BY partition, value"
+    )
+    assert sorted(letters) == [
+        ["MISSING_FIELD", 1, 1, True],
+        ["UNKNOWN_EVENT_TYPE", 3, 2, False],
+        ["UNKNOWN_EVENT_TYPE", 3, 2, False],
+    ]
+
+    (again,) = query_replay(spark)
+    assert (again.tried, again.staged) == (0, 0)
+    assert places("wish") == {"staged": 2, "replayed": 2, "open": 1}
+
+
+def query_replay(spark, which: Selection = WISHLISTS, dry_run: bool = False) -> list:
+    return [
+        result
+        for result in dead_letters.replay(spark, which, dry_run)
+        if result.topic == "user-events"
+    ]
+
+
+def test_a_replay_that_ended_between_its_two_commits_stages_nothing_twice(
+    spark, settings, places, with_wishlists, monkeypatch
+):
+    produce(settings, event("torn-wish"))
+    ingest(spark, settings)
+    with_wishlists()
+    with monkeypatch.context() as patch:
+        patch.setattr(dead_letters, "settle", None)
+        with pytest.raises(TypeError):
+            query_replay(spark)
+    assert places("torn-wish") == {"staged": 1, "open": 1}
+
+    (done,) = query_replay(spark)
+    assert (done.passed, done.staged) == (1, 0)
+    assert places("torn-wish") == {"staged": 1, "replayed": 1}
+
+
+def test_a_replayed_message_keeps_its_coordinates_and_bytes(spark, settings, query, with_wishlists):
+    value = event("bytes-wish").replace("{}", '{"note" : "caf\\u00e9 ☕"}')
+    produce(settings, value, headers=[("source", b"app"), ("none", None)])
+    ingest(spark, settings)
+    ((partition, offset),) = query(
+        'SELECT "partition", "offset" FROM ops.dead_letters '
+        "WHERE from_utf8(value) LIKE '%bytes-wish%'"
+    )
+    with_wishlists()
+    query_replay(spark, Selection(positions=(Position("user-events", partition, offset),)))
+    assert query(
+        "SELECT kafka_partition, kafka_offset, event_data FROM staging.stg_user_events "
+        "WHERE event_id = 'bytes-wish'"
+    ) == [[partition, offset, '{"note" : "caf\\u00e9 ☕"}']]
+
+
+def test_a_discarded_letter_has_its_reason_and_is_not_replayed(
+    spark, settings, places, query, with_wishlists
+):
+    produce(settings, event("unwanted-wish"))
+    ingest(spark, settings)
+    assert dead_letters.discard(spark, WISHLISTS, "", dry_run=True) == 1
+    assert places("unwanted") == {"open": 1}
+    assert dead_letters.discard(spark, WISHLISTS, "test traffic", dry_run=False) == 1
+    with_wishlists()
+    assert query_replay(spark)[0].tried == 0
+    assert places("unwanted") == {"discarded": 1}
+    assert query("SELECT reason FROM ops.dead_letters WHERE outcome = 'discarded'") == [
+        ["test traffic"]
+    ]
+
+
+def test_a_settled_letter_loses_its_payload_and_stays_accounted_for(spark, settings, query):
+    produce(settings, event("private-wish"))
+    ingest(spark, settings)
+    dead_letters.discard(spark, WISHLISTS, "test traffic", dry_run=False)
+    assert clear_settled_letters(spark, timedelta(days=1)) == 0
+    count = "SELECT count(*) FROM ops.dead_letters"
+    (before,) = query(count)
+    assert clear_settled_letters(spark, timedelta(0)) > 0
+    assert query(count) == [before]
+    assert query(
+        "SELECT count(*) FROM ops.dead_letters WHERE from_utf8(value) LIKE '%private%'"
+    ) == [[0]]
+
+
+def test_a_batch_of_bad_messages_alone_commits(spark, settings, places):
+    produce(settings, *(f"all-bad-{number} is no JSON" for number in range(50)))
+    total = ingest(spark, settings)[0].total
+    assert (total.staged, total.dead) == (0, 50)
+    assert places("all-bad") == {"open": 50}
+
+
+def test_one_bad_message_among_many_good_ones_is_the_only_dead_letter(spark, settings, places):
+    good = [event(f"many-{number}", "view") for number in range(20_000)]
+    produce(settings, *good[:9_999], "many bad", *good[9_999:])
+    total = ingest(spark, settings)[0].total
+    assert (total.staged, total.dead) == (20_000, 1)
+    assert places("many") == {"staged": 20_000, "open": 1}
+
+
+def test_a_value_above_the_limit_is_kept_by_length_digest_and_beginning(spark, settings, query):
+    value = "no JSON " * 1000
+    produce(settings, value)
+    ingest(spark, settings.model_copy(update={"dead_letter_value_limit": 5000}))
+    rows = query(
+        "SELECT from_utf8(value), value_bytes, value_sha256 FROM ops.dead_letters "
+        "WHERE value_sha256 IS NOT NULL"
+    )
+    # printf 'no JSON %.0s' {1..1000} | sha256sum
+    assert rows == [
+        [value[:1024], 8000, "ffcdf9b2459479f023e439f5489da97ce74bd4d5198673db357da658a23caebe"]
+    ]
+    (replayed,) = query_replay(spark, Selection())
+    assert replayed.cut == 1
+
+
+def test_too_many_dead_letters_stop_the_run_before_it_commits(spark, settings, places):
+    produce(settings, event("stop-1", "view"), "stop-2 is no JSON", "stop-3 is no JSON")
+    strict = settings.model_copy(update={"dead_letter_stop": 0.5})
+    with pytest.raises(LakehouseError) as stopped:
+        ingest(spark, strict)
+    assert "user-events: 2 of 3 messages of this run (66.7%) break" in str(stopped.value)
+    assert re.search(r"MALFORMED_JSON 2 times \(for example user-events/\d/", str(stopped.value))
+    assert places("stop-") == {}
+    ingest(spark, settings.model_copy(update={"dead_letter_stop": 0.7}))
+    assert places("stop-") == {"staged": 1, "open": 2}
+
+
+def test_many_dead_letters_are_warned_of(spark, settings, caplog):
+    produce(settings, "warn-1 is no JSON", event("warn-2", "view"))
+    with caplog.at_level("WARNING", "lakehouse"):
+        ingest(spark, settings)
+    (record,) = [record for record in caplog.records if "DEAD_LETTER_WARN" in record.message]
+    assert (record.topic, record.share, record.dead, record.read) == ("user-events", 0.5, 1, 2)
+
+
+def test_a_column_that_an_older_table_lacks_is_added(spark, settings):
+    create_missing(spark)
+    spark.sql(f"ALTER TABLE {DEAD_LETTERS.identifier} DROP COLUMN value_sha256")
+    create_missing(spark)
+    assert spark.table(DEAD_LETTERS.identifier).columns == DEAD_LETTERS.column_names
+
+
+def test_the_job_counts_shows_replays_and_discards(settings, spark, command):
+    produce(settings, event("job-wish"), "job-\x1b[31m")
+    ingest(spark, settings)
+
+    def job(*words: str) -> str:
+        return command("spark-submit", "jobs/dead_letters.py", *words).stdout
+
+    assert "UNKNOWN_EVENT_TYPE" in job("summary")
+    shown = job("show", "--class", "UNKNOWN_EVENT_TYPE")
+    assert "event_type: must be one of view" in shown
+    assert "job-wish" not in shown
+    shown = job("show", "--payload", "--limit", "1000")
+    assert "job-wish" in shown
+    assert r"job-\x1b[31m" in shown
+    assert "nothing was changed" in job("replay", "--dry-run")
+    assert "1 dead letters are discarded" in job(
+        "discard", "--class", "UNKNOWN_EVENT_TYPE", "--reason", "test traffic"
+    )
