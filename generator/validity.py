@@ -129,14 +129,24 @@ _decode = json.JSONDecoder(
 
 
 def _document(value: bytes | None) -> dict[str, Any]:
-    text = (value or b"").decode().strip(" \t\r\n")
+    if value is None or len(value) > 1_048_576:
+        raise ValueError
+    text = value.decode().strip(" \t\r\n")
     fields, end = _decode(text)
     if end != len(text) or not isinstance(fields, dict):
+        raise ValueError
+    if text.count("{") + text.count("[") > 32 and _depth(fields) > 32:
         raise ValueError
     if "\\u" in text:
         # An escaped half of a surrogate pair is no character; encoding finds it.
         json.dumps(fields, ensure_ascii=False, default=str).encode()
     return fields
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    is_container = isinstance(value, dict | list)
+    return is_container + max(map(_depth, inner), default=0)
 
 
 def _is_text(value: Any) -> TypeGuard[str]:

@@ -32,7 +32,9 @@ def parse() -> argparse.Namespace:
         command.add_argument("--topic", choices=[contract.topic for contract in CONTRACTS])
         command.add_argument("--class", dest="error_class", choices=RULES, metavar="CLASS")
         command.add_argument("--day", type=date.fromisoformat, metavar="YYYY-MM-DD")
-        command.add_argument("--id", dest="positions", type=Position.of, nargs="+", default=())
+        command.add_argument(
+            "--id", dest="positions", type=Position.of, nargs="+", default=(), metavar="ID"
+        )
         if name == "show":
             command.add_argument("--payload", action="store_true", help="also keys and values")
             command.add_argument("--settled", action="store_true", help="settled ones instead")
@@ -41,7 +43,11 @@ def parse() -> argparse.Namespace:
             command.add_argument("--dry-run", action="store_true", help="only say what would be")
         if name == "discard":
             command.add_argument("--reason", required=True)
-    return parser.parse_args()
+    options = parser.parse_args()
+    which = ("topic", "error_class", "day", "positions")
+    if options.command == "discard" and not any(getattr(options, name) for name in which):
+        parser.error("discard: say which: --topic, --class, --day or --id")
+    return options
 
 
 def summarize(spark: SparkSession) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.contracts.columns import ARROW_TYPES
+from lakehouse.contracts.document import UNREADABLE, keys_inside, read_json
 from lakehouse.contracts.parse import EVENT_WINDOW_AHEAD, EVENT_WINDOW_START, unknown_fields
 from lakehouse.contracts.payloads import (
     MAX_QUANTITY,
@@ -38,8 +39,6 @@ _TEXT_FIELDS: list[Any] = [
 _event: Callable[[bytes], Any] = msgspec.json.Decoder(
     msgspec.defstruct("_Event", _TEXT_FIELDS, kw_only=True, gc=False)
 ).decode
-_data = msgspec.json.Decoder(dict, float_hook=str.encode).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _PRICE = f"^[0-9]{{1,{PRICE_INTEGER_DIGITS}}}([.][0-9]{{1,{PRICE_SCALE}}})?$"
 
 
@@ -94,14 +93,16 @@ def _well_formed(messages: pa.BinaryArray) -> _WellFormed:
             continue
         try:
             event = _event(value)
-            data = _data(event.event_data)
+            data = read_json(event.event_data)
+            if type(data) is not dict:
+                continue
             distinct = len(_FIELDS) - (event.user_id is msgspec.UNSET) + len(data)
             extra = None
-            if keys != distinct and keys != distinct + _keys_inside(data):
-                if keys != _keys_inside([_data(value)]):
+            if keys != distinct and keys != distinct + keys_inside(data):
+                if keys != keys_inside([read_json(value)]):
                     continue
                 extra = unknown_fields(value, UserEvent)
-        except _UNREADABLE:
+        except UNREADABLE:
             continue
         price, quantity = data.get("price"), data.get("quantity")
         if (price is None or quantity is None) and event.event_type in PRICED_EVENT_TYPES:
@@ -142,21 +143,6 @@ def _keys(messages: pa.BinaryArray) -> list[int]:
     brackets = per_message(np.flatnonzero((text | 0x20) == ord("{")))
     keys[(np.diff(offsets) > MAX_VALUE_BYTES) | (blanks > 0) | (brackets > MAX_DEPTH)] = 0
     return keys.tolist()
-
-
-def _keys_inside(value: dict | list) -> int:
-    """How many keys the objects in it hold, at any depth, its own aside if it is one."""
-    keys = 0
-    remaining = [value]
-    for container in remaining:
-        values = container.values() if type(container) is dict else container
-        for inner in values:
-            if type(inner) is dict:
-                keys += len(inner)
-                remaining.append(inner)
-            elif type(inner) is list:
-                remaining.append(inner)
-    return keys
 
 
 def _instants(texts: list[str]) -> pa.Array:

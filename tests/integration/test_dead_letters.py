@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from lakehouse.dead_letters import Position, Selection
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest import ingest
 from lakehouse.maintenance import clear_settled_letters
+from lakehouse.stack.home import REPOSITORY
 from lakehouse.tables import DEAD_LETTERS, create_missing, current_snapshot
 
 WISHLISTS = Selection(error_class="UNKNOWN_EVENT_TYPE")
@@ -239,21 +241,42 @@ def test_a_column_that_an_older_table_lacks_is_added(spark, settings):
     assert spark.table(DEAD_LETTERS.identifier).columns == DEAD_LETTERS.column_names
 
 
-def test_the_job_counts_shows_replays_and_discards(settings, spark, command):
+@pytest.fixture
+def job(spark, settings, monkeypatch, capsys):
+    """jobs/dead_letters.py with these words, in the session of the tests; what it prints."""
+
+    def run(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["dead_letters.py", *words])
+        main = runpy.run_path(f"{REPOSITORY}/jobs/dead_letters.py")["main"]
+        main.__globals__["options"] = main.__globals__["parse"]()
+        capsys.readouterr()
+        main(spark, settings)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_job_counts_shows_replays_and_discards(settings, spark, command, job):
     produce(settings, event("job-wish"), "job-\x1b[31m")
     ingest(spark, settings)
+    wishlists = ("--class", "UNKNOWN_EVENT_TYPE")
 
-    def job(*words: str) -> str:
-        return command("spark-submit", "jobs/dead_letters.py", *words).stdout
-
-    assert "UNKNOWN_EVENT_TYPE" in job("summary")
-    shown = job("show", "--class", "UNKNOWN_EVENT_TYPE")
+    summary = command("spark-submit", "jobs/dead_letters.py", "summary").stdout
+    assert re.search(r"user-events +\S+ +UNKNOWN_EVENT_TYPE +event_type", summary)
+    shown = job("show", *wishlists)
     assert "event_type: must be one of view" in shown
     assert "job-wish" not in shown
     shown = job("show", "--payload", "--limit", "1000")
     assert "job-wish" in shown
     assert r"job-\x1b[31m" in shown
-    assert "nothing was changed" in job("replay", "--dry-run")
-    assert "1 dead letters are discarded" in job(
-        "discard", "--class", "UNKNOWN_EVENT_TYPE", "--reason", "test traffic"
-    )
+    assert "nothing was changed" in job("replay", *wishlists, "--dry-run")
+    reason = ("--reason", "test traffic")
+    assert "1 dead letters would be discarded" in job("discard", *wishlists, *reason, "--dry-run")
+    assert "1 dead letters are discarded" in job("discard", *wishlists, *reason)
+    assert "test traffic" in job("show", "--settled", *wishlists)
+
+
+def test_the_job_discards_nothing_without_being_told_what(job, capsys):
+    with pytest.raises(SystemExit):
+        job("discard", "--reason", "everything")
+    assert "say which" in capsys.readouterr().err

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse.contracts import RULES
+
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
 MAKEFILE = (REPOSITORY / "Makefile").read_text()
@@ -45,6 +47,12 @@ def test_the_jobs_of_the_readme_exist_and_say_how_they_are_called(script):
 def test_the_paths_of_the_readme_exist():
     for path in re.findall(r"\]\(([\w./-]+)\)", README):
         assert (REPOSITORY / path).exists(), path
+
+
+def test_the_documented_reasons_of_a_dead_letter_are_those_of_the_decoder():
+    documented = (REPOSITORY / "docs/contracts/README.md").read_text()
+    rules = re.findall(r"^\| ([A-Z0-9_]+) \| (.*) \|$", documented, re.MULTILINE)
+    assert rules == list(RULES.items())
 
 
 def test_the_lock_pins_hashes_and_names_no_address():
