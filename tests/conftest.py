@@ -1,5 +1,6 @@
 """One Spark session and one running stack for all tests, in a folder of their own."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,12 @@ from pyspark.sql import SparkSession
 from lakehouse.settings import Settings
 from lakehouse.stack import artifacts, processes
 from lakehouse.stack.home import Home, StackSettings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ended_in_order() -> None:
+    """A terminated test run stops its services too."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=1))
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ def edited(document: dict, edits: dict[str, Any]) -> dict:
 
 
 def files(folder: Path) -> dict[str, str]:
-    return {file.name: file.read_text("utf-8") for file in folder.iterdir()}
+    return {file.name: file.read_text("utf-8") for file in folder.glob("*.json")}
 
 
 # -- what is published ------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_the_published_schemas_are_those_of_the_contracts(tmp_path):
 
 
 def test_every_version_stays_published():
-    assert {file.name for file in FOLDER.iterdir()} == {
+    assert {file.name for file in FOLDER.glob("*.json")} == {
         f"{contract.topic}.v{version}.json"
         for contract in CONTRACTS
         for version in range(1, contract.version + 1)
