@@ -23,7 +23,6 @@ import typer
 from confluent_kafka.admin import NewTopic
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.pandas.types import from_arrow_schema
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +32,7 @@ from generator.messages import Message, encode
 from generator.progress import Progress
 from generator.publish import Publisher, connect
 from lakehouse.contracts import KAFKA_COLUMNS, USER_EVENTS
-from lakehouse.decode import decoded_schema, decoder
+from lakehouse.decode import decode
 from lakehouse.errors import reported
 from lakehouse.stack import artifacts, processes
 from lakehouse.stack.home import Home, StackSettings
@@ -90,10 +89,10 @@ def broker(home: Home) -> Iterator[str]:
     """The stack's Kafka and nothing else of it; stopped whatever happens."""
     home.move_taken_ports(Kafka.ports)
     try:
-        processes._start(Kafka(home), console.print)
+        processes.start(Kafka(home), console.print)
         yield home.exports["KAFKA_BOOTSTRAP_SERVERS"]
     finally:
-        processes._stop([Kafka(home)], console.print)
+        processes.stop([Kafka(home)], console.print)
 
 
 def fill(servers: str, counts: dict[str, int]) -> None:
@@ -152,17 +151,12 @@ def from_json(records: DataFrame) -> DataFrame:
     return _events(records).select("*", data).withColumns(typed).select(STAGED)
 
 
-def decoded(records: DataFrame) -> DataFrame:
-    schema = from_arrow_schema(decoded_schema(USER_EVENTS))
-    return records.mapInArrow(decoder(USER_EVENTS), schema)
-
-
 def strict(records: DataFrame) -> DataFrame:
-    return decoded(records).where("error_class IS NULL").select(STAGED)
+    return decode(records, USER_EVENTS).where("error_class IS NULL").select(STAGED)
 
 
 def strict_dead(records: DataFrame) -> DataFrame:
-    return decoded(records).where("error_class IS NOT NULL").select(DEAD)
+    return decode(records, USER_EVENTS).where("error_class IS NOT NULL").select(DEAD)
 
 
 FROM_JSON = ("from_json twice", "from_json + json_tuple")
@@ -186,7 +180,7 @@ def wrong_outputs(records: dict[str, DataFrame], counts: dict[str, int]) -> list
         (found,) = variant(records[CLEAN]).agg(*answer).collect()
         if found != expected:
             wrong.append(f"{variant.__name__} gives {[*found]}, from_json {[*expected]}")
-    tally = decoded(records[POISON]).agg(F.count("error_class"), F.count("event_id"))
+    tally = decode(records[POISON], USER_EVENTS).agg(F.count("error_class"), F.count("event_id"))
     ((rejected, accepted),) = tally.collect()
     if (rejected, accepted) != (counts[POISON], 0):
         wrong.append(f"bad messages: {rejected} of {counts[POISON]} rejected, {accepted} accepted")

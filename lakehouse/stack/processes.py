@@ -80,9 +80,9 @@ def up(home: Home, report: Report) -> bool:
         home.write_spark_conf()
         try:
             with ThreadPoolExecutor(max_workers=len(missing) or 1) as pool:
-                list(pool.map(lambda service: _start(service, report), missing))
+                list(pool.map(lambda service: start(service, report), missing))
         except BaseException:
-            _stop(missing, report)
+            stop(missing, report)
             raise
     return bool(missing)
 
@@ -90,10 +90,10 @@ def up(home: Home, report: Report) -> bool:
 def down(home: Home, report: Report) -> None:
     """End what runs, dependents first."""
     with only_one_at_a_time(home):
-        _stop(services(home), report)
+        stop(services(home), report)
 
 
-def _start(service: Service, report: Report) -> None:
+def start(service: Service, report: Report) -> None:
     started = time.monotonic()
     service.data.mkdir(parents=True, exist_ok=True)
     service.log.parent.mkdir(exist_ok=True)
@@ -136,7 +136,7 @@ def _wait_until_ready(service: Service, child: subprocess.Popen) -> None:
             return
 
 
-def _stop(running: Sequence[Service], report: Report) -> None:
+def stop(running: Sequence[Service], report: Report) -> None:
     for service in reversed(running):
         if process := find(service):
             process.terminate()
