@@ -62,7 +62,7 @@ def user_events(count: int, seed: int) -> Iterator[dict]:
             "session_id": f"{bits:032x}",
             "device": ("mobile", "desktop", "tablet")[bits % 3],
             "referrer": f"https://search.example.com/search?q=garden+{bits % 977}&page=2&lang=en",
-            "page": f"/home/garden/furniture/{product}",
+            "page": f"/garden/furniture/chairs/{product}",
             "price": Decimal(bits % 100_000 + 1) / 100,
             "quantity": bits % 12 + 1,
         }

@@ -126,7 +126,8 @@ def check_conservation(connection: trino.dbapi.Connection, expected: dict) -> bo
             WITH places AS (
                 SELECT 'staged' AS place, kafka_partition, kafka_offset FROM {staging}
                 UNION ALL
-                SELECT 'dead', "partition", "offset" FROM ops.dead_letters WHERE topic = '{topic}'
+                SELECT 'dead', "partition", "offset" FROM ops.dead_letters
+                WHERE topic = '{topic}' AND outcome IS DISTINCT FROM 'replayed'
             )
             SELECT
                 count_if(place = 'staged'), count_if(place = 'dead'),
