@@ -1,4 +1,4 @@
-"""Kafka -> staging.stg_user_events, staging.stg_product_metadata, ops.dead_letters
+"""Kafka -> raw.*, staging.stg_user_events, staging.stg_product_metadata, ops.dead_letters
 
 spark-submit jobs/ingest.py
 """

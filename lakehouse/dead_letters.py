@@ -176,6 +176,8 @@ def _records(letters: DataFrame) -> DataFrame:
         "partition",
         "offset",
         F.col("kafka_timestamp").alias("timestamp"),
+        # Not kept, and no contract asks for it.
+        F.lit(0).alias("timestampType"),
         F.to_json("headers").alias("headers"),
     )
 

@@ -14,19 +14,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Microseconds of the years 1 to 9999: Python knows no others, and Trino fails on a whole file that
 # holds a later one (trinodb/trino#25837).
 _READABLE = pa.array([datetime.min, datetime.max], pa.timestamp("us")).cast(pa.int64()).to_pylist()
-REJECTION_COLUMNS = [
+MESSAGE_COLUMNS = [
+    pa.field("timestamp_type", pa.int32()),
     pa.field("key", pa.binary()),
     pa.field("value", pa.binary()),
     # As JSON text: a nested column on its way to Python and back costs more than all the rest.
     pa.field("headers", pa.string()),
+]
+VERDICT_COLUMNS = [
     pa.field("error_class", pa.string()),
     pa.field("error_detail", pa.string()),
 ]
+# What Spark's Kafka source calls KAFKA_COLUMNS and MESSAGE_COLUMNS.
+_MESSAGE = ("partition", "offset", "timestamp", "timestampType", "key", "value", "headers")
 
 
 def decoded_schema(contract: Contract) -> pa.Schema:
-    """Staged columns, null where rejected; then what a dead letter needs, null where accepted."""
-    return pa.schema(contract.columns + KAFKA_COLUMNS + REJECTION_COLUMNS)
+    """Staged columns, null where rejected; the message; the verdict, null where accepted."""
+    return pa.schema(contract.columns + KAFKA_COLUMNS + MESSAGE_COLUMNS + VERDICT_COLUMNS)
 
 
 def decode(records: DataFrame, contract: Contract) -> DataFrame:
@@ -89,31 +94,27 @@ def _decode_one_by_one(contract: Contract, records: pa.RecordBatch) -> Iterator[
 
 
 def _staged(contract: Contract, records: pa.RecordBatch, columns: list[pa.Array]) -> pa.RecordBatch:
-    nothing = [pa.nulls(len(records), field.type) for field in REJECTION_COLUMNS]
-    return _batch(contract, [*columns, *_position(records), *nothing])
+    verdicts = [pa.nulls(len(records), field.type) for field in VERDICT_COLUMNS]
+    return _batch(contract, columns, records, verdicts)
 
 
 def _rejected(
     contract: Contract, records: pa.RecordBatch, rejections: Iterable[tuple[str, str]]
 ) -> pa.RecordBatch:
     nothing = [pa.nulls(len(records), field.type) for field in contract.columns]
-    return _batch(
-        contract,
-        [
-            *nothing,
-            *_position(records),
-            *(records[name] for name in ("key", "value", "headers")),
-            *(pa.array(texts) for texts in zip(*rejections, strict=True)),
-        ],
-    )
+    verdicts = [pa.array(texts) for texts in zip(*rejections, strict=True)]
+    return _batch(contract, nothing, records, verdicts)
 
 
-def _position(records: pa.RecordBatch) -> list[pa.Array]:
-    return [records[name] for name in ("partition", "offset", "timestamp")]
-
-
-def _batch(contract: Contract, arrays: list[pa.Array]) -> pa.RecordBatch:
+def _batch(
+    contract: Contract,
+    columns: list[pa.Array],
+    records: pa.RecordBatch,
+    verdicts: list[pa.Array],
+) -> pa.RecordBatch:
     schema = decoded_schema(contract)
+    message = [records[name] for name in _MESSAGE]
+    arrays = [*columns, *message, *verdicts]
     return pa.RecordBatch.from_arrays(
         [array.cast(field.type) for array, field in zip(arrays, schema, strict=True)], schema=schema
     )

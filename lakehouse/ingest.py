@@ -1,4 +1,4 @@
-"""Kafka -> staging.stg_*, ops.dead_letters, in bounded micro-batches."""
+"""Kafka -> raw.*, staging.stg_*, ops.dead_letters, in bounded micro-batches."""
 
 import logging
 import time
@@ -117,6 +117,7 @@ class _Run:
                 "partition",
                 "offset",
                 "timestamp",
+                "timestampType",
                 F.to_json("headers").alias("headers"),
             )
         )

@@ -1,4 +1,4 @@
-"""What a table is: contracts -> DDL of staging.stg_* and ops.dead_letters."""
+"""What a table is: contracts -> DDL of raw.*, staging.stg_* and ops.dead_letters."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,6 +32,8 @@ class Table:
     comment: str
     columns: list[pa.Field]
     partitioned_by: tuple[str, ...]
+    # Below the bucket of the warehouse; without it, below the warehouse by its name.
+    folder: str | None = None
 
     @property
     def identifier(self) -> str:
@@ -53,17 +55,44 @@ class Table:
         (column,) = (column for column in self.columns if column.name == name)
         return from_arrow_type(column.type).simpleString()
 
-    @property
-    def ddl(self) -> str:
+    def ddl(self, warehouse: str) -> str:
+        bucket = warehouse.rstrip("/").rpartition("/")[0]
+        location = f"LOCATION '{bucket}/{self.folder}'\n" if self.folder else ""
         columns = ",\n  ".join(f"{name} {self.spark_type(name)}" for name in self.column_names)
         properties = ", ".join(f"'{key}' = '{value}'" for key, value in PROPERTIES.items())
         return (
             f"CREATE TABLE IF NOT EXISTS {self.identifier} (\n  {columns}\n) USING iceberg\n"
             f"PARTITIONED BY ({', '.join(self.partitioned_by)})\n"
-            f"COMMENT '{self.comment}'\nTBLPROPERTIES ({properties})"
+            f"{location}COMMENT '{self.comment}'\nTBLPROPERTIES ({properties})"
         )
 
 
+_MESSAGE = [
+    pa.field("topic", pa.string()),
+    pa.field("partition", pa.int32()),
+    pa.field("offset", pa.int64()),
+    pa.field("kafka_timestamp", pa.timestamp("us", tz="UTC")),
+]
+
+
+def _raw(contract: Contract) -> Table:
+    return Table(
+        name=f"raw.{contract.stem}",
+        comment=f"One row per message of {contract.topic}, byte for byte",
+        columns=[
+            *_MESSAGE,
+            pa.field("timestamp_type", pa.int32()),
+            pa.field("key", pa.binary()),
+            pa.field("value", pa.binary()),
+            pa.field("headers", HEADERS),
+        ],
+        partitioned_by=("days(kafka_timestamp)",),
+        folder=f"raw-data/{contract.topic}",
+    )
+
+
+RAW_USER_EVENTS = _raw(USER_EVENTS)
+RAW_PRODUCT_METADATA = _raw(PRODUCT_METADATA)
 STG_USER_EVENTS = Table(
     name="staging.stg_user_events",
     comment="One row per accepted message of user-events",
@@ -80,10 +109,7 @@ DEAD_LETTERS = Table(
     name="ops.dead_letters",
     comment="One row per message that broke its contract, whole and with the reason",
     columns=[
-        pa.field("topic", pa.string()),
-        pa.field("partition", pa.int32()),
-        pa.field("offset", pa.int64()),
-        pa.field("kafka_timestamp", pa.timestamp("us", tz="UTC")),
+        *_MESSAGE,
         pa.field("key", pa.binary()),
         pa.field("value", pa.binary()),
         pa.field("value_bytes", pa.int32()),
@@ -99,8 +125,20 @@ DEAD_LETTERS = Table(
     ],
     partitioned_by=("days(kafka_timestamp)",),
 )
-TABLES = (STG_USER_EVENTS, STG_PRODUCT_METADATA, DEAD_LETTERS)
+TABLES = (
+    RAW_USER_EVENTS,
+    RAW_PRODUCT_METADATA,
+    STG_USER_EVENTS,
+    STG_PRODUCT_METADATA,
+    DEAD_LETTERS,
+)
+_RAW = {USER_EVENTS.topic: RAW_USER_EVENTS, PRODUCT_METADATA.topic: RAW_PRODUCT_METADATA}
 _STAGING = {USER_EVENTS.topic: STG_USER_EVENTS, PRODUCT_METADATA.topic: STG_PRODUCT_METADATA}
+
+
+def raw_table(contract: Contract) -> Table:
+    """Where all messages of a topic go."""
+    return _RAW[contract.topic]
 
 
 def staging_table(contract: Contract) -> Table:
@@ -118,8 +156,9 @@ def create_missing(spark: SparkSession) -> None:
     """Make namespaces, tables and columns that are not there; change nothing else."""
     for namespace in sorted({table.name.split(".")[0] for table in TABLES}):
         spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{namespace}")
+    warehouse = spark.conf.get(f"spark.sql.catalog.{CATALOG}.warehouse") or ""
     for table in TABLES:
-        spark.sql(table.ddl)
+        spark.sql(table.ddl(warehouse))
         existing = spark.table(table.identifier).columns
         for before, name in pairwise(table.column_names):
             if name not in existing:

@@ -1,4 +1,4 @@
-"""Decoded messages -> rows appended to staging and ops.dead_letters; letters settled.
+"""Decoded messages -> rows appended to raw, staging and ops.dead_letters; letters settled.
 
 All that knows how rows are written and committed stands here.
 """
@@ -11,7 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.bookmarks import Frontier, read_frontier, unseen, write_option
 from lakehouse.contracts import Contract
-from lakehouse.tables import DEAD_LETTERS, Table, staging_table
+from lakehouse.tables import DEAD_LETTERS, Table, raw_table, staging_table
 
 PREFIX_BYTES = 1024
 
@@ -57,7 +57,7 @@ def write_batch(
 ) -> Written:
     """Append what each table has not seen, each append atomic and with its own bookmark.
 
-    Repeating a batch, whole or in other boundaries, changes nothing: a crash between the two
+    Repeating a batch, whole or in other boundaries, changes nothing: a crash between two
     appends, or before the checkpoint, leaves each table to go on from its own frontier.
     What `check` raises comes before the first append. Values of dead letters are kept whole up
     to `value_limit` bytes.
@@ -69,6 +69,7 @@ def write_batch(
         staging = staging_table(contract)
         staged = decoded.where("error_class IS NULL").select(staging.column_names)
         dead = _dead_letters(contract, decoded, value_limit)
+        _append(contract, raw_table(contract), _raw(contract, decoded), batch.ends)
         return Written(
             read=batch.read,
             staged=_append(contract, staging, staged, batch.ends),
@@ -100,21 +101,33 @@ def _extent(decoded: DataFrame) -> Extent:
     return Extent(sum(group.messages for group in groups), ends, list(rejections.values()))
 
 
+def _raw(contract: Contract, decoded: DataFrame) -> DataFrame:
+    return _messages(contract, decoded).select(raw_table(contract).column_names)
+
+
+def _messages(contract: Contract, decoded: DataFrame) -> DataFrame:
+    """With the names and types of the tables that hold whole messages."""
+    return decoded.withColumnsRenamed(
+        {"kafka_partition": "partition", "kafka_offset": "offset"}
+    ).withColumns(
+        {
+            "topic": F.lit(contract.topic),
+            "headers": F.from_json("headers", DEAD_LETTERS.spark_type("headers")),
+        }
+    )
+
+
 def _dead_letters(contract: Contract, decoded: DataFrame, value_limit: int) -> DataFrame:
     is_whole = F.octet_length("value") <= value_limit
-    headers = F.from_json("headers", DEAD_LETTERS.spark_type("headers"))
     return (
-        decoded.where("error_class IS NOT NULL")
-        .withColumnsRenamed({"kafka_partition": "partition", "kafka_offset": "offset"})
+        _messages(contract, decoded.where("error_class IS NOT NULL"))
         .withColumns(
             {
-                "topic": F.lit(contract.topic),
                 "value_bytes": F.octet_length("value"),
                 "value_sha256": F.when(~is_whole, F.sha2("value", 256)),
                 "value": F.when(is_whole, F.col("value")).otherwise(
                     F.substring("value", 1, PREFIX_BYTES)
                 ),
-                "headers": headers,
                 "contract_version": F.lit(contract.version),
                 "attempt": F.lit(1),
                 "replayed_at": F.lit(None).cast("timestamp"),

@@ -28,7 +28,6 @@ def checked_document(value: bytes | None) -> bytes:
 # JSON has not, keep a number's own digits and tell it from a string.
 read_json = msgspec.json.Decoder(float_hook=str.encode).decode
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_BLANKS_BEFORE_COLON = tuple(f"{blank}:".encode() for blank in _BLANKS)
 
 
 def _is_certain(value: bytes) -> bool:
@@ -38,8 +37,9 @@ def _is_certain(value: bytes) -> bool:
     """
     if value.count(b"{") + value.count(b"[") > MAX_DEPTH:
         return False
-    if any(blank in value for blank in _BLANKS_BEFORE_COLON):
-        return False
+    for blank in (b" ", b"\n", b"\t", b"\r"):
+        if blank in value and blank + b":" in value:
+            return False
     try:
         document = read_json(value)
     except UNREADABLE:
@@ -50,15 +50,11 @@ def _is_certain(value: bytes) -> bool:
 def keys_inside(value: dict | list) -> int:
     """How many keys the objects in it hold, at any depth, its own aside if it is one."""
     keys = 0
-    remaining = [value]
-    for container in remaining:
-        values = container.values() if type(container) is dict else container
-        for inner in values:
-            if type(inner) is dict:
-                keys += len(inner)
-                remaining.append(inner)
-            elif type(inner) is list:
-                remaining.append(inner)
+    for inner in value.values() if type(value) is dict else value:
+        if type(inner) is dict:
+            keys += len(inner) + keys_inside(inner)
+        elif type(inner) is list:
+            keys += keys_inside(inner)
     return keys
 
 

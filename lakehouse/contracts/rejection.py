@@ -34,6 +34,5 @@ class Rejected(Exception):  # noqa: N818 (an outcome, not a failure)
     """A message that breaks its contract. The detail names field and rule, never the payload."""
 
     def __init__(self, error_class: str, field: str):
-        super().__init__(error_class, field)
         self.error_class = error_class
         self.error_detail = f"{field}: {RULES[error_class]}"

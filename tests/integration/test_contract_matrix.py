@@ -14,7 +14,7 @@ from contract_matrix import CASES, NOW, Case
 
 from lakehouse.contracts import CONTRACTS
 from lakehouse.ingest import ingest
-from lakehouse.tables import staging_table
+from lakehouse.tables import raw_table, staging_table
 
 LARGEST = 32 * 2**20
 # A compacted topic takes no message without a key.
@@ -60,6 +60,20 @@ def sent(spark, settings) -> dict[Position, Case]:
     assert producer.flush(60) == 0
     ingest(spark, settings)
     return positions
+
+
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.topic)
+def test_each_case_is_in_raw_with_its_bytes(sent, query, contract):
+    rows = query(
+        f"SELECT topic, partition, offset, key, value FROM {raw_table(contract).name} "
+        f"WHERE kafka_timestamp = TIMESTAMP '{NOW:%Y-%m-%d %H:%M:%S} UTC'"
+    )
+    expected = [
+        [*position, case.key, case.value]
+        for position, case in sent.items()
+        if case.topic == contract.topic
+    ]
+    assert sorted(rows, key=lambda row: row[:3]) == sorted(expected, key=lambda row: row[:3])
 
 
 def test_each_refused_case_is_a_dead_letter_with_its_class_field_and_bytes(sent, query):

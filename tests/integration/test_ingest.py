@@ -34,15 +34,18 @@ def produce(settings, *values: str) -> None:
     assert producer.flush(10) == 0
 
 
-def places(query, prefix: str) -> tuple[int, int]:
-    """Rows in staging and in the dead letters of the messages with an id of this prefix."""
+def places(query, prefix: str) -> tuple[int, int, int]:
+    """Rows in raw, staging and the dead letters of the messages with an id of this prefix."""
     ((staged,),) = query(
         f"SELECT count(*) FROM staging.stg_user_events WHERE event_id LIKE '{prefix}%'"
     )
     ((dead,),) = query(
         f"SELECT count(*) FROM ops.dead_letters WHERE from_utf8(value) LIKE '%{prefix}%'"
     )
-    return staged, dead
+    ((raw,),) = query(
+        f"SELECT count(*) FROM raw.user_events WHERE from_utf8(value) LIKE '%{prefix}%'"
+    )
+    return raw, staged, dead
 
 
 def test_a_lost_checkpoint_costs_nothing(spark, settings, query):
@@ -51,7 +54,7 @@ def test_a_lost_checkpoint_costs_nothing(spark, settings, query):
     shutil.rmtree(settings.checkpoint_location)
     again = ingest(spark, settings)[0].total
     assert again.read == again.seen > 0
-    assert places(query, "lost") == (1, 1)
+    assert places(query, "lost") == (2, 1, 1)
 
 
 def test_a_failure_between_two_tables_leaves_each_message_once(spark, settings, query, monkeypatch):
@@ -61,10 +64,10 @@ def test_a_failure_between_two_tables_leaves_each_message_once(spark, settings, 
         patch.setattr("lakehouse.write._dead_letters", lambda *_: _Unwritable())
         with pytest.raises(LakehouseError, match="run the same command again"):
             ingest(spark, settings)
-    assert places(query, "torn") == (1, 0)
+    assert places(query, "torn") == (2, 1, 0)
 
     ingest(spark, settings)
-    assert places(query, "torn") == (1, 1)
+    assert places(query, "torn") == (2, 1, 1)
 
 
 class _Unwritable:
@@ -79,7 +82,7 @@ def test_small_batches_hold_the_same_rows(spark, settings, query, monkeypatch):
     produce(settings, *(EVENT.format(id=f"small-{number}") for number in range(10)))
     report = ingest(spark, settings)[0]
     assert len(report.batches) == 4
-    assert places(query, "small") == (10, 0)
+    assert places(query, "small") == (10, 10, 0)
 
 
 def test_compaction_and_expiry_change_no_answer_and_lose_no_bookmark(spark, settings, query):
@@ -89,11 +92,11 @@ def test_compaction_and_expiry_change_no_answer_and_lose_no_bookmark(spark, sett
     compacted = {result.table: result for result in compact(spark)}
     assert compacted["staging.stg_user_events"].rewritten >= 2
     expire(spark, older_than=timedelta(0))
-    assert places(query, "kept") == (2, 0)
+    assert places(query, "kept") == (2, 2, 0)
 
     shutil.rmtree(settings.checkpoint_location)
     ingest(spark, settings)
-    assert places(query, "kept") == (2, 0)
+    assert places(query, "kept") == (2, 2, 0)
 
 
 def test_a_broker_that_does_not_answer_is_named(settings):

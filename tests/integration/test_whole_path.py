@@ -58,6 +58,17 @@ def test_the_marts_equal_the_independent_computation(expected, command, query):
         assert found == {tuple(row.values()) for row in expected[mart]}
 
 
+def test_raw_holds_every_message_once_in_its_folder(ingested, expected, query):
+    for topic, table in (("user-events", "user_events"), ("product-metadata", "product_metadata")):
+        ((messages, offsets),) = query(
+            f'SELECT count(*), count(DISTINCT (partition, "offset")) FROM raw.{table}'
+        )
+        assert messages == offsets == expected["produced"][topic]
+        ((ddl,),) = query(f"SHOW CREATE TABLE raw.{table}")
+        assert f"location = 's3://retail-data/raw-data/{topic}'" in ddl
+        assert "ARRAY['day(kafka_timestamp)']" in ddl
+
+
 @pytest.mark.parametrize(
     ("table", "columns", "partitioning"),
     [

@@ -22,6 +22,7 @@ def records(*values: bytes | None) -> pa.RecordBatch:
             "partition": pa.array([2] * count, pa.int32()),
             "offset": pa.array(range(7, 7 + count), pa.int64()),
             "timestamp": pa.array([AT] * count, pa.timestamp("us", tz="UTC")),
+            "timestampType": pa.array([0] * count, pa.int32()),
             "headers": pa.array(['[{"key":"source","value":"YXBw"}]'] * count, pa.string()),
         }
     )
@@ -37,7 +38,7 @@ def test_a_bad_message_becomes_a_dead_letter_beside_the_good_row():
     assert good["event_id"] == "e1"
     assert good["event_timestamp"] == datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
     assert (good["kafka_partition"], good["kafka_offset"], good["kafka_timestamp"]) == (2, 7, AT)
-    assert (good["value"], good["key"], good["headers"], good["error_class"]) == (None,) * 4
+    assert (good["value"], good["key"], good["error_class"]) == (GOOD, b"u1", None)
 
     assert bad["event_id"] is None
     assert (bad["kafka_offset"], bad["key"], bad["value"]) == (8, b"u1", b"{")

@@ -5,21 +5,38 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.decode import decoded_schema
-from lakehouse.tables import DEAD_LETTERS
-from lakehouse.write import _dead_letters
+from lakehouse.tables import DEAD_LETTERS, RAW_USER_EVENTS
+from lakehouse.write import _dead_letters, _raw
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 HEADERS = '[{"key":"source","value":"YXBw"},{"key":"empty"}]'
-STAGED = ("e1", *[None] * 8, 2, 8, AT, None, None, None, None, None)
+STAGED = ("e1", *[None] * 8, 2, 8, AT, 0, b"u1", b"{}", None, None, None)
 
 
 def rejected(value: bytes | None) -> tuple:
-    return (*[None] * 9, 2, 7, AT, b"u1", value, HEADERS, "MALFORMED_JSON", "value: broken")
+    return (*[None] * 9, 2, 7, AT, 0, b"u1", value, HEADERS, "MALFORMED_JSON", "value: broken")
 
 
 def dead_letters(spark, *decoded: tuple, value_limit: int = 100):
     schema = from_arrow_schema(decoded_schema(USER_EVENTS))
     return _dead_letters(USER_EVENTS, spark.createDataFrame(decoded, schema), value_limit)
+
+
+def test_every_message_is_kept_byte_for_byte(spark):
+    schema = from_arrow_schema(decoded_schema(USER_EVENTS))
+    decoded = spark.createDataFrame([rejected(b"{"), STAGED], schema)
+    columns = ", ".join(
+        f"{name} {RAW_USER_EVENTS.spark_type(name)}" for name in RAW_USER_EVENTS.column_names
+    )
+    headers = [("source", b"app"), ("empty", None)]
+    expected = spark.createDataFrame(
+        [
+            ("user-events", 2, 7, AT, 0, b"u1", b"{", headers),
+            ("user-events", 2, 8, AT, 0, b"u1", b"{}", None),
+        ],
+        columns,
+    )
+    assert_df_equality(_raw(USER_EVENTS, decoded), expected, ignore_nullable=True)
 
 
 def test_a_dead_letter_keeps_the_message_whole_and_says_why(spark):
