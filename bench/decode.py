@@ -32,7 +32,7 @@ from generator.messages import Message, encode
 from generator.progress import Progress
 from generator.publish import Publisher, connect
 from lakehouse.contracts import KAFKA_COLUMNS, USER_EVENTS
-from lakehouse.decode import decode
+from lakehouse.decode import MESSAGE_COLUMNS, decode
 from lakehouse.errors import reported
 from lakehouse.stack import artifacts, processes
 from lakehouse.stack.home import Home, StackSettings
@@ -40,10 +40,12 @@ from lakehouse.stack.services import Kafka
 
 CLEAN, POISON = "clean", "poison"
 COST_LIMIT, SPEED_LIMIT = 1.10, 1 / 3
-POSITION = [field.name for field in KAFKA_COLUMNS]
+# The message itself, for the tables of raw.
+MESSAGE = [field.name for field in KAFKA_COLUMNS + MESSAGE_COLUMNS]
+SOURCE = ("partition", "offset", "timestamp", "timestampType", "key", "value", "headers")
 # from_json can have all staged columns but `extra`, the fields that it does not know.
-STAGED = [field.name for field in USER_EVENTS.columns if field.name != "extra"] + POSITION
-DEAD = ["key", "value", "headers", "error_class", "error_detail", *POSITION]
+STAGED = [field.name for field in USER_EVENTS.columns if field.name != "extra"] + MESSAGE
+DEAD = ["error_class", "error_detail", *MESSAGE]
 TYPES = ["view"] * 80 + ["add_to_cart"] * 14 + ["purchase"] * 5 + ["return"]
 # A STRING keeps the text of the object unchanged, as staging does.
 EVENT = """event_id STRING, user_id STRING, product_id STRING, event_type STRING,
@@ -122,19 +124,18 @@ def topic_records(spark: SparkSession, servers: str, topic: str) -> DataFrame:
     options = {"kafka.bootstrap.servers": servers, "subscribe": topic, "includeHeaders": "true"}
     offsets = {"startingOffsets": "earliest", "endingOffsets": "latest"}
     records = spark.read.format("kafka").options(**options, **offsets).load()
-    headers = F.to_json("headers").alias("headers")
-    return records.select("key", "value", "partition", "offset", "timestamp", headers)
+    return records.withColumn("headers", F.to_json("headers")).select(*SOURCE)
 
 
 def kafka_only(records: DataFrame) -> DataFrame:
-    return records.drop("headers")
+    return records
 
 
 def _events(records: DataFrame) -> DataFrame:
-    renamed = dict(zip(("partition", "offset", "timestamp"), POSITION, strict=True))
+    renamed = dict(zip(SOURCE, MESSAGE, strict=True))
     event = F.from_json(F.col("value").cast("string"), EVENT)
     parsed = records.withColumnsRenamed(renamed).withColumn("event", event)
-    return parsed.select("event.*", *POSITION)
+    return parsed.select("event.*", *MESSAGE)
 
 
 def from_json_twice(records: DataFrame) -> DataFrame:

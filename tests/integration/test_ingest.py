@@ -40,10 +40,10 @@ def places(query, prefix: str) -> tuple[int, int, int]:
         f"SELECT count(*) FROM staging.stg_user_events WHERE event_id LIKE '{prefix}%'"
     )
     ((dead,),) = query(
-        f"SELECT count(*) FROM ops.dead_letters WHERE from_utf8(value) LIKE '%{prefix}%'"
+        f"SELECT count(*) FROM ops.dead_letters WHERE from_utf8(value) LIKE '%{prefix}-%'"
     )
     ((raw,),) = query(
-        f"SELECT count(*) FROM raw.user_events WHERE from_utf8(value) LIKE '%{prefix}%'"
+        f"SELECT count(*) FROM raw.user_events WHERE from_utf8(value) LIKE '%{prefix}-%'"
     )
     return raw, staged, dead
 
