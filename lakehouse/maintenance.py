@@ -67,7 +67,8 @@ def clear_settled_letters(spark: SparkSession, older_than: timedelta) -> int:
     The rest of the letter stays: every message must remain accounted for. Open letters stay whole.
     """
     before = {"before": datetime.now(UTC) - older_than}
-    old = "outcome IS NOT NULL AND replayed_at < :before AND coalesce(key, value) IS NOT NULL"
+    has_payload = "key IS NOT NULL OR value IS NOT NULL OR headers IS NOT NULL"
+    old = f"outcome IS NOT NULL AND replayed_at < :before AND ({has_payload})"
     table = DEAD_LETTERS.identifier
     count = spark.sql(f"SELECT 1 FROM {table} WHERE {old}", before).count()  # noqa: S608
     if count:
