@@ -21,7 +21,6 @@ class DeadLetterLimits:
         self._read = 0
         self._rejected: Counter[str] = Counter()
         self._examples: dict[str, Rejections] = {}
-        self.is_above_warn = False
 
     @property
     def share(self) -> float:
@@ -39,8 +38,7 @@ class DeadLetterLimits:
                 f"this batch was not committed. Most often {self._most_often}",
                 "Repair the producer or the contract, or raise the limit, and run this again",
             )
-        self.is_above_warn = self.share > self._warn
-        if self.is_above_warn:
+        if self.share > self._warn:
             log.warning(
                 f"dead letters above DEAD_LETTER_WARN={self._warn}",
                 extra={

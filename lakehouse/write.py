@@ -72,8 +72,8 @@ def write_batch(
         _append(contract, raw_table(contract), _raw(contract, decoded), batch.ends)
         return Written(
             read=batch.read,
-            staged=_append(contract, staging, staged, batch.ends),
-            dead=_append(contract, DEAD_LETTERS, dead, batch.ends) if batch.rejected else 0,
+            staged=_append(contract, staging, staged, batch.ends).count(),
+            dead=_append(contract, DEAD_LETTERS, dead, batch.ends).count() if batch.rejected else 0,
         )
     finally:
         decoded.unpersist()
@@ -139,16 +139,16 @@ def _dead_letters(contract: Contract, decoded: DataFrame, value_limit: int) -> D
     )
 
 
-def _append(contract: Contract, table: Table, rows: DataFrame, ends: Frontier) -> int:
-    """Commit the rows that the table has not seen; returns how many."""
+def _append(contract: Contract, table: Table, rows: DataFrame, ends: Frontier) -> DataFrame:
+    """Commit the rows that the table has not seen, and return them."""
     frontier = read_frontier(rows.sparkSession, table, contract.topic)
     moved = {partition: max(end, frontier.get(partition, 0)) for partition, end in ends.items()}
     if (frontier | moved) == frontier:
-        return 0
+        return rows.limit(0)
     option, bookmark = write_option(contract.topic, frontier | moved)
     fresh = unseen(frontier, rows, table)
     fresh.writeTo(table.identifier).option(option, bookmark).append()
-    return fresh.count()
+    return fresh
 
 
 def append_missing(contract: Contract, rows: DataFrame) -> int:
