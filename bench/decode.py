@@ -32,7 +32,7 @@ from generator.messages import Message, encode
 from generator.progress import Progress
 from generator.publish import Publisher, connect
 from lakehouse.contracts import KAFKA_COLUMNS, USER_EVENTS
-from lakehouse.decode import MESSAGE_COLUMNS, decode
+from lakehouse.decode import MESSAGE_COLUMNS, SOURCE_COLUMNS, decode
 from lakehouse.errors import reported
 from lakehouse.stack import artifacts, processes
 from lakehouse.stack.home import Home, StackSettings
@@ -42,7 +42,6 @@ CLEAN, POISON = "clean", "poison"
 COST_LIMIT, SPEED_LIMIT = 1.10, 1 / 3
 # The message itself, for the tables of raw.
 MESSAGE = [field.name for field in KAFKA_COLUMNS + MESSAGE_COLUMNS]
-SOURCE = ("partition", "offset", "timestamp", "timestampType", "key", "value", "headers")
 # from_json can have all staged columns but `extra`, the fields that it does not know.
 STAGED = [field.name for field in USER_EVENTS.columns if field.name != "extra"] + MESSAGE
 DEAD = ["error_class", "error_detail", *MESSAGE]
@@ -120,21 +119,20 @@ def session(home: Home) -> Iterator[SparkSession]:
 
 
 def topic_records(spark: SparkSession, servers: str, topic: str) -> DataFrame:
-    """A whole topic with the columns of ingest; Spark prunes those that a variant leaves out."""
+    """A whole topic; Spark prunes the columns that a variant leaves out."""
     options = {"kafka.bootstrap.servers": servers, "subscribe": topic, "includeHeaders": "true"}
     offsets = {"startingOffsets": "earliest", "endingOffsets": "latest"}
-    records = spark.read.format("kafka").options(**options, **offsets).load()
-    return records.withColumn("headers", F.to_json("headers")).select(*SOURCE)
+    return spark.read.format("kafka").options(**options, **offsets).load()
 
 
 def kafka_only(records: DataFrame) -> DataFrame:
-    return records
+    return records.withColumn("headers", F.to_json("headers")).select(*SOURCE_COLUMNS)
 
 
 def _events(records: DataFrame) -> DataFrame:
-    renamed = dict(zip(SOURCE, MESSAGE, strict=True))
+    renamed = dict(zip(SOURCE_COLUMNS, MESSAGE, strict=True))
     event = F.from_json(F.col("value").cast("string"), EVENT)
-    parsed = records.withColumnsRenamed(renamed).withColumn("event", event)
+    parsed = kafka_only(records).withColumnsRenamed(renamed).withColumn("event", event)
     return parsed.select("event.*", *MESSAGE)
 
 

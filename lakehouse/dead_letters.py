@@ -12,7 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.decode import decode
-from lakehouse.tables import DEAD_LETTERS, create_missing, staging_table
+from lakehouse.tables import DEAD_LETTERS, staging_table
 from lakehouse.write import append_missing, settle
 
 REPLAYED = "replayed"
@@ -71,7 +71,6 @@ def _is_one_of(positions: tuple[Position, ...]) -> Column:
 
 def dead_letters(spark: SparkSession) -> DataFrame:
     """All of them, open and settled."""
-    create_missing(spark)
     return spark.table(DEAD_LETTERS.identifier)
 
 
@@ -170,15 +169,9 @@ def _replay_topic(letters: DataFrame, contract: Contract, dry_run: bool) -> Repl
 
 def _records(letters: DataFrame) -> DataFrame:
     """As Spark's Kafka source gives them to the decoder."""
-    return letters.select(
-        "key",
-        "value",
-        "partition",
-        "offset",
-        F.col("kafka_timestamp").alias("timestamp"),
-        # Not kept, and no contract asks for it.
-        F.lit(0).alias("timestampType"),
-        F.to_json("headers").alias("headers"),
+    # The type of the timestamp is not kept, and no contract asks for it.
+    return letters.withColumnRenamed("kafka_timestamp", "timestamp").withColumn(
+        "timestampType", F.lit(0)
     )
 
 

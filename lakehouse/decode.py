@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.contracts import KAFKA_COLUMNS, Contract, Rejected
@@ -26,7 +27,7 @@ VERDICT_COLUMNS = [
     pa.field("error_detail", pa.string()),
 ]
 # What Spark's Kafka source calls KAFKA_COLUMNS and MESSAGE_COLUMNS.
-_MESSAGE = ("partition", "offset", "timestamp", "timestampType", "key", "value", "headers")
+SOURCE_COLUMNS = ("partition", "offset", "timestamp", "timestampType", "key", "value", "headers")
 
 
 def decoded_schema(contract: Contract) -> pa.Schema:
@@ -35,7 +36,8 @@ def decoded_schema(contract: Contract) -> pa.Schema:
 
 
 def decode(records: DataFrame, contract: Contract) -> DataFrame:
-    """Columns of Spark's Kafka source, headers as JSON -> decoded_schema, one row per record."""
+    """Columns of Spark's Kafka source -> decoded_schema, one row per record."""
+    records = records.withColumn("headers", F.to_json("headers")).select(*SOURCE_COLUMNS)
     return records.mapInArrow(decoder(contract), from_arrow_schema(decoded_schema(contract)))
 
 
@@ -113,7 +115,7 @@ def _batch(
     verdicts: list[pa.Array],
 ) -> pa.RecordBatch:
     schema = decoded_schema(contract)
-    message = [records[name] for name in _MESSAGE]
+    message = [records[name] for name in SOURCE_COLUMNS]
     arrays = [*columns, *message, *verdicts]
     return pa.RecordBatch.from_arrays(
         [array.cast(field.type) for array, field in zip(arrays, schema, strict=True)], schema=schema

@@ -8,7 +8,6 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.streaming import StreamingQuery
 
 from lakehouse.contracts import CONTRACTS, Contract
@@ -111,15 +110,6 @@ class _Run:
             .option("maxOffsetsPerTrigger", MESSAGES_PER_BATCH)
             .option("includeHeaders", "true")
             .load()
-            .select(
-                "key",
-                "value",
-                "partition",
-                "offset",
-                "timestamp",
-                "timestampType",
-                F.to_json("headers").alias("headers"),
-            )
         )
         checkpoint = f"{self._settings.checkpoint_location}/{self._contract.topic}"
         return (

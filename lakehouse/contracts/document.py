@@ -24,9 +24,11 @@ def checked_document(value: bytes | None) -> bytes:
     return value
 
 
-# Without a type, because a struct would not look into fields that it does not know. Bytes, which
-# JSON has not, keep a number's own digits and tell it from a string.
-read_json = msgspec.json.Decoder(float_hook=str.encode).decode
+# For numbers with a dot or an exponent: bytes, which JSON has not, keep their digits and tell them
+# from strings.
+digits = str.encode
+# Without a type, because a struct would not look into fields that it does not know.
+read_json = msgspec.json.Decoder(float_hook=digits).decode
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from lakehouse.contracts.document import checked_document
+from lakehouse.contracts.document import checked_document, digits
 from lakehouse.contracts.payloads import PRICED_EVENT_TYPES, EventData, Product, UserEvent
 from lakehouse.contracts.rejection import Rejected
 
@@ -20,8 +20,7 @@ def _custom(type_: Any, value: Any) -> Any:
 
 
 def _decoder(message: type) -> msgspec.json.Decoder:
-    # Bytes, which JSON has not, keep a number's own digits and tell it from a string.
-    return msgspec.json.Decoder(message, dec_hook=_custom, float_hook=str.encode)
+    return msgspec.json.Decoder(message, dec_hook=_custom, float_hook=digits)
 
 
 _user_event = _decoder(UserEvent).decode
