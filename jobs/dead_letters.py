@@ -10,6 +10,7 @@ which: [--topic TOPIC] [--class CLASS] [--day YYYY-MM-DD] [--id TOPIC/PARTITION/
 
 import argparse
 from datetime import date
+from functools import partial
 
 from pyspark.sql import SparkSession
 
@@ -19,6 +20,7 @@ from lakehouse.dead_letters import Position, Selection
 from lakehouse.job import run
 from lakehouse.report import print_table
 from lakehouse.settings import Settings
+from lakehouse.tables import create_missing
 
 
 def parse() -> argparse.Namespace:
@@ -62,7 +64,7 @@ def summarize(spark: SparkSession) -> None:
         print(f"{topic}: {letters:,} of {count:,} messages")
 
 
-def show(spark: SparkSession, which: Selection) -> None:
+def show(spark: SparkSession, which: Selection, options: argparse.Namespace) -> None:
     letters = dead_letters.listing(spark, which, options.settled).limit(options.limit).collect()
     columns = ["id", "kafka_timestamp", "error_class", "error_detail", "bytes", "attempt"]
     columns += ["outcome", "reason"] if options.settled else []
@@ -77,7 +79,7 @@ def _text(payload: bytearray | None) -> str:
     return repr(payload and payload.decode(errors="backslashreplace"))
 
 
-def replay(spark: SparkSession, which: Selection) -> None:
+def replay(spark: SparkSession, which: Selection, options: argparse.Namespace) -> None:
     columns = ["topic", "tried", "passed", "staged", "still dead", "cut"]
     results = dead_letters.replay(spark, which, options.dry_run)
     print_table(
@@ -91,19 +93,19 @@ def replay(spark: SparkSession, which: Selection) -> None:
         print("dry run: nothing was changed")
 
 
-def discard(spark: SparkSession, which: Selection) -> None:
+def discard(spark: SparkSession, which: Selection, options: argparse.Namespace) -> None:
     count = dead_letters.discard(spark, which, options.reason, options.dry_run)
     print(f"{count:,} dead letters {'would be' if options.dry_run else 'are'} discarded")
 
 
-def main(spark: SparkSession, _settings: Settings) -> None:
+def main(options: argparse.Namespace, spark: SparkSession, _settings: Settings) -> None:
+    create_missing(spark)
     if options.command == "summary":
         summarize(spark)
         return
     which = Selection(options.topic, options.error_class, options.day, tuple(options.positions))
-    {"show": show, "replay": replay, "discard": discard}[options.command](spark, which)
+    {"show": show, "replay": replay, "discard": discard}[options.command](spark, which, options)
 
 
 if __name__ == "__main__":
-    options = parse()
-    run("dead_letters", main)
+    run("dead_letters", partial(main, parse()))

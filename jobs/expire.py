@@ -5,6 +5,7 @@ spark-submit jobs/expire.py [--older-than-days 5] [--dead-letters-older-than-day
 
 import argparse
 from datetime import timedelta
+from functools import partial
 
 from pyspark.sql import SparkSession
 
@@ -20,7 +21,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main(spark: SparkSession, _settings: Settings) -> None:
+def main(options: argparse.Namespace, spark: SparkSession, _settings: Settings) -> None:
     age = timedelta(days=options.dead_letters_older_than_days)
     print(f"{clear_settled_letters(spark, age)} settled dead letters lost their payload")
     for result in expire(spark, timedelta(days=options.older_than_days)):
@@ -31,5 +32,4 @@ def main(spark: SparkSession, _settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    options = parse()
-    run("expire", main)
+    run("expire", partial(main, parse()))

@@ -4,7 +4,10 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
+from lakehouse.contracts import CONTRACTS
+from lakehouse.settings import Settings
 from lakehouse.stack.home import REPOSITORY, Home
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -20,3 +23,13 @@ def command(stack: Home) -> Command:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def topics(settings: Settings) -> AdminClient:
+    """Both topics are there, without the generator's settings; a client to change them."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for contract in CONTRACTS:
+        if contract.topic not in admin.list_topics().topics:
+            admin.create_topics([NewTopic(contract.topic, 4, 1)])[contract.topic].result()
+    return admin

@@ -3,11 +3,9 @@
 import pytest
 from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import (
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
-    NewTopic,
     ResourceType,
 )
 from contract_matrix import CASES, NOW, Case
@@ -23,19 +21,16 @@ Position = tuple[str, int, int]
 
 
 @pytest.fixture(scope="module")
-def sent(spark, settings) -> dict[Position, Case]:
+def sent(spark, settings, topics) -> dict[Position, Case]:
     """All cases produced and ingested, by where Kafka put them."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
     for contract in CONTRACTS:
-        if contract.topic not in admin.list_topics().topics:
-            admin.create_topics([NewTopic(contract.topic, 4, 1)])[contract.topic].result()
         # The cases are older than Kafka keeps messages, and one is larger than it takes.
         entries = [
             ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)
             for name, value in (("retention.ms", -1), ("max.message.bytes", LARGEST))
         ]
         resource = ConfigResource(ResourceType.TOPIC, contract.topic, incremental_configs=entries)
-        admin.incremental_alter_configs([resource])[resource].result()
+        topics.incremental_alter_configs([resource])[resource].result()
 
     positions: dict[Position, Case] = {}
     producer = Producer(

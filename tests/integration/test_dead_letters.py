@@ -7,8 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from broker import produce
 
 from lakehouse import dead_letters
 from lakehouse.contracts import CONTRACTS, USER_EVENTS
@@ -19,17 +18,10 @@ from lakehouse.maintenance import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.tables import DEAD_LETTERS, create_missing, current_snapshot
 
+pytestmark = pytest.mark.usefixtures("topics")
 # Other tests' letters are of another day.
 TODAY = Selection(day=datetime.now(UTC).date())
 WISHLISTS = replace(TODAY, error_class="UNKNOWN_EVENT_TYPE")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def topics(settings):
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    for contract in CONTRACTS:
-        if contract.topic not in admin.list_topics().topics:
-            admin.create_topics([NewTopic(contract.topic, 4, 1)])[contract.topic].result()
 
 
 def event(event_id: str, event_type: str = "wishlist") -> str:
@@ -42,13 +34,6 @@ def event(event_id: str, event_type: str = "wishlist") -> str:
             "event_data": {},
         }
     )
-
-
-def produce(settings, *values: str, **options) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    for value in values:
-        producer.produce("user-events", value, **options)
-    assert producer.flush(10) == 0
 
 
 @pytest.fixture
@@ -251,10 +236,10 @@ def job(spark, settings, monkeypatch, capsys):
 
     def run(*words: str) -> str:
         monkeypatch.setattr("sys.argv", ["dead_letters.py", *words])
-        main = runpy.run_path(f"{REPOSITORY}/jobs/dead_letters.py")["main"]
-        main.__globals__["options"] = main.__globals__["parse"]()
+        script = runpy.run_path(f"{REPOSITORY}/jobs/dead_letters.py")
+        options = script["parse"]()
         capsys.readouterr()
-        main(spark, settings)
+        script["main"](options, spark, settings)
         return capsys.readouterr().out
 
     return run

@@ -2,36 +2,22 @@
 
 import shutil
 from datetime import timedelta
+from functools import partial
 
+import broker
 import pytest
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from lakehouse import ingest as ingest_module
-from lakehouse.contracts import CONTRACTS
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest import check_topics, ingest
 from lakehouse.maintenance import compact, expire
 
+pytestmark = pytest.mark.usefixtures("topics")
+produce = partial(broker.produce, key="u")
 EVENT = (
     '{{"event_id":"{id}","user_id":"u","product_id":"P1","event_type":"view",'
     '"event_timestamp":"2026-03-05T10:00:00Z","event_data":{{}}}}'
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def topics(settings):
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    for contract in CONTRACTS:
-        if contract.topic not in admin.list_topics().topics:
-            admin.create_topics([NewTopic(contract.topic, 4, 1)])[contract.topic].result()
-
-
-def produce(settings, *values: str) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    for value in values:
-        producer.produce("user-events", value, "u")
-    assert producer.flush(10) == 0
 
 
 def places(query, prefix: str) -> tuple[int, int, int]:

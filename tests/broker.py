@@ -1,0 +1,13 @@
+"""Messages on the Kafka of the tests."""
+
+from confluent_kafka import Producer
+
+from lakehouse.settings import Settings
+
+
+def produce(settings: Settings, *values: str, **options) -> None:
+    """Onto user-events, all acknowledged; options as of Producer.produce, such as key."""
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for value in values:
+        producer.produce("user-events", value, **options)
+    assert producer.flush(10) == 0
