@@ -63,7 +63,9 @@ def accept_user_events(records: pa.RecordBatch) -> Accepted:
     """The columns are those of USER_EVENTS."""
     found = _well_formed(records["value"])
     indices = np.array(found.indices, np.int64)
-    kept = records.take(pa.array(indices))
+    kept = records.select(["key", "timestamp"])
+    if len(indices) < len(records):
+        kept = kept.take(pa.array(indices))
     event_timestamp = _instants([event.event_timestamp for event in found.events])
     price, is_price = _prices(found.prices)
     user_id = pa.array([event.user_id or None for event in found.events], pa.string())
@@ -73,7 +75,7 @@ def accept_user_events(records: pa.RecordBatch) -> Accepted:
         pa.array([event.product_id for event in found.events], pa.string()),
         pa.array([event.event_type for event in found.events], pa.string()),
         event_timestamp,
-        pa.array([bytes(event.event_data) for event in found.events], pa.string()),
+        _texts([event.event_data for event in found.events]),
         price,
         pa.array(found.quantities, pa.int32()),
         pa.array(found.extras, pa.string()),
@@ -140,9 +142,16 @@ def _keys(messages: pa.BinaryArray) -> list[int]:
     before = text[before_colons]
     keys = per_message(before_colons[before == ord('"')])
     blanks = per_message(before_colons[before <= ord(" ")])
-    brackets = per_message(np.flatnonzero((text | 0x20) == ord("{")))
+    brackets = sum(per_message(np.flatnonzero(text == ord(bracket))) for bracket in "{[")
     keys[(np.diff(offsets) > MAX_VALUE_BYTES) | (blanks > 0) | (brackets > MAX_DEPTH)] = 0
     return keys.tolist()
+
+
+def _texts(documents: list[msgspec.Raw]) -> pa.Array:
+    """Put together at once, which costs a tenth of an object for each."""
+    ends = np.cumsum([0, *map(len, documents)], dtype=np.int32)
+    buffers = pa.py_buffer(ends), pa.py_buffer(b"".join(documents))
+    return pa.StringArray.from_buffers(len(documents), *buffers)
 
 
 def _instants(texts: list[str]) -> pa.Array:
