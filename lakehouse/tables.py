@@ -1,4 +1,4 @@
-"""What a table is: contracts -> DDL of raw.*, staging.stg_* and ops.dead_letters."""
+"""What a table is: contracts -> DDL of raw.*, staging.stg_* and ops.*."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -60,10 +60,11 @@ class Table:
         location = f"LOCATION '{bucket}/{self.folder}'\n" if self.folder else ""
         columns = ",\n  ".join(f"{name} {self.spark_type(name)}" for name in self.column_names)
         properties = ", ".join(f"'{key}' = '{value}'" for key, value in PROPERTIES.items())
+        partitions = ", ".join(self.partitioned_by)
+        partitioning = f"PARTITIONED BY ({partitions})\n" if partitions else ""
         return (
             f"CREATE TABLE IF NOT EXISTS {self.identifier} (\n  {columns}\n) USING iceberg\n"
-            f"PARTITIONED BY ({', '.join(self.partitioned_by)})\n"
-            f"{location}COMMENT '{self.comment}'\nTBLPROPERTIES ({properties})"
+            f"{partitioning}{location}COMMENT '{self.comment}'\nTBLPROPERTIES ({properties})"
         )
 
 
@@ -125,12 +126,55 @@ DEAD_LETTERS = Table(
     ],
     partitioned_by=("days(kafka_timestamp)",),
 )
+DUPLICATES = Table(
+    name="ops.duplicates",
+    comment="One row per message of user-events that repeats an event which was staged before",
+    columns=[
+        *_MESSAGE,
+        pa.field("event_id", pa.string()),
+        pa.field("first_partition", pa.int32()),
+        pa.field("first_offset", pa.int64()),
+    ],
+    partitioned_by=("days(kafka_timestamp)",),
+)
+ACCEPTED_GAPS = Table(
+    name="ops.accepted_gaps",
+    comment="One row per range of offsets that Kafka lost before they were taken in",
+    columns=[
+        pa.field("topic", pa.string()),
+        pa.field("partition", pa.int32()),
+        pa.field("start_offset", pa.int64()),
+        pa.field("end_offset", pa.int64()),
+        pa.field("reason", pa.string()),
+        pa.field("accepted_at", pa.timestamp("us", tz="UTC")),
+    ],
+    partitioned_by=(),
+)
+AUDITS = Table(
+    name="ops.audits",
+    comment="One row per partition of a topic and range of offsets that an audit proved",
+    columns=[
+        pa.field("topic", pa.string()),
+        pa.field("partition", pa.int32()),
+        pa.field("start_offset", pa.int64()),
+        pa.field("end_offset", pa.int64()),
+        pa.field("raw", pa.int64()),
+        pa.field("staged", pa.int64()),
+        pa.field("dead", pa.int64()),
+        pa.field("duplicate", pa.int64()),
+        pa.field("audited_at", pa.timestamp("us", tz="UTC")),
+    ],
+    partitioned_by=(),
+)
 TABLES = (
     RAW_USER_EVENTS,
     RAW_PRODUCT_METADATA,
     STG_USER_EVENTS,
     STG_PRODUCT_METADATA,
     DEAD_LETTERS,
+    DUPLICATES,
+    ACCEPTED_GAPS,
+    AUDITS,
 )
 _RAW = {USER_EVENTS.topic: RAW_USER_EVENTS, PRODUCT_METADATA.topic: RAW_PRODUCT_METADATA}
 _STAGING = {USER_EVENTS.topic: STG_USER_EVENTS, PRODUCT_METADATA.topic: STG_PRODUCT_METADATA}
