@@ -9,7 +9,7 @@ which: [--topic TOPIC] [--class CLASS] [--day YYYY-MM-DD] [--id TOPIC/PARTITION/
 """
 
 import argparse
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 
 from pyspark.sql import SparkSession
@@ -79,9 +79,9 @@ def _text(payload: bytearray | None) -> str:
     return repr(payload and payload.decode(errors="backslashreplace"))
 
 
-def replay(spark: SparkSession, which: Selection, options: argparse.Namespace) -> None:
-    columns = ["topic", "tried", "passed", "staged", "still dead", "cut"]
-    results = dead_letters.replay(spark, which, options.dry_run)
+def replay(spark: SparkSession, which: Selection, horizon: timedelta, dry_run: bool) -> None:
+    columns = ["topic", "tried", "passed", "staged", "duplicate", "still dead", "cut"]
+    results = dead_letters.replay(spark, which, horizon, dry_run)
     print_table(
         columns,
         ([vars(result)[column.replace(" ", "_")] for column in columns] for result in results),
@@ -89,7 +89,7 @@ def replay(spark: SparkSession, which: Selection, options: argparse.Namespace) -
     for result in results:
         for error_class, count in result.by_class.items():
             print(f"{result.topic}: {count:,} still {error_class}")
-    if options.dry_run:
+    if dry_run:
         print("dry run: nothing was changed")
 
 
@@ -98,13 +98,17 @@ def discard(spark: SparkSession, which: Selection, options: argparse.Namespace) 
     print(f"{count:,} dead letters {'would be' if options.dry_run else 'are'} discarded")
 
 
-def main(options: argparse.Namespace, spark: SparkSession, _settings: Settings) -> None:
+def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -> None:
     create_missing(spark)
     if options.command == "summary":
         summarize(spark)
         return
     which = Selection(options.topic, options.error_class, options.day, tuple(options.positions))
-    {"show": show, "replay": replay, "discard": discard}[options.command](spark, which, options)
+    if options.command == "replay":
+        horizon = timedelta(days=settings.duplicate_horizon_days)
+        replay(spark, which, horizon, options.dry_run)
+        return
+    {"show": show, "discard": discard}[options.command](spark, which, options)
 
 
 if __name__ == "__main__":

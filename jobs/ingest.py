@@ -1,10 +1,11 @@
-"""Kafka -> raw.*, staging.stg_user_events, staging.stg_product_metadata, ops.dead_letters
+"""Kafka -> raw.*, staging.stg_*, ops.duplicates, ops.dead_letters
 
-spark-submit jobs/ingest.py
+spark-submit jobs/ingest.py [--accept-gap "why"]
 """
 
 import argparse
 import time
+from functools import partial
 
 from pyspark.sql import SparkSession
 
@@ -14,18 +15,32 @@ from lakehouse.settings import Settings
 from lakehouse.tables import TABLES, current_snapshot
 
 
-def main(spark: SparkSession, settings: Settings) -> None:
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--accept-gap",
+        metavar="WHY",
+        help="go on where Kafka lost messages before they were taken in; recorded with the reason",
+    )
+    return parser.parse_args()
+
+
+def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -> None:
     started = time.monotonic()
-    reports = ingest(spark, settings)
-    print(f"{'topic':<20}{'read':>12}{'staged':>12}{'dead':>12}{'seen before':>14}")
+    reports = ingest(spark, settings, options.accept_gap)
+    print(
+        f"{'topic':<20}{'read':>12}{'staged':>12}{'duplicate':>12}{'dead':>12}{'seen before':>14}"
+    )
     for report in reports:
         t = report.total
-        print(f"{report.topic:<20}{t.read:>12,}{t.staged:>12,}{t.dead:>12,}{t.seen:>14,}")
+        print(
+            f"{report.topic:<20}{t.read:>12,}{t.staged:>12,}{t.duplicate:>12,}"
+            f"{t.dead:>12,}{t.seen:>14,}"
+        )
     for table in TABLES:
         print(f"{table.name} is at snapshot {current_snapshot(spark, table)}")
     print(f"done in {time.monotonic() - started:.1f} s")
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    run("ingest", main)
+    run("ingest", partial(main, parse()))

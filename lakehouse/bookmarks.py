@@ -1,11 +1,14 @@
 """How far a table has taken a topic in: kept in its own snapshots, so that it moves with them."""
 
 import json
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (the name that PySpark's users know)
 
-from lakehouse.tables import Table, current_snapshot
+from lakehouse.commit import iceberg_table, snapshots
+from lakehouse.tables import Table
 
 # Partition -> the first offset that the table has not seen.
 Frontier = dict[int, int]
@@ -13,40 +16,55 @@ Frontier = dict[int, int]
 _PROPERTY = "lakehouse.bookmark."
 
 
-def write_option(topic: str, frontier: Frontier) -> tuple[str, str]:
-    """The option of a DataFrame writer that puts a bookmark into the snapshot of its append."""
-    return f"snapshot-property.{_PROPERTY}{topic}", json.dumps(frontier)
+class Origin(NamedTuple):
+    """Which topic of which cluster the offsets count: its name alone can mean another tomorrow."""
+
+    cluster_id: str
+    topic_id: str
 
 
-def read_frontier(spark: SparkSession, table: Table, topic: str) -> Frontier:
+@dataclass(frozen=True)
+class Bookmark:
+    """How far a table has taken a topic in, as of one of its snapshots."""
+
+    frontier: Frontier
+    # None where no bookmark is left, or none was ever written, and the rows alone tell.
+    origin: Origin | None
+    snapshot_id: int | None
+
+
+def bookmark_properties(topic: str, origin: Origin, frontier: Frontier) -> dict[str, str]:
+    """The properties that put a bookmark into the snapshot of an append."""
+    return {_PROPERTY + topic: json.dumps({**origin._asdict(), "next_offsets": frontier})}
+
+
+def read_bookmark(spark: SparkSession, table: Table, topic: str) -> Bookmark:
     """From the newest bookmark among the ancestors of the current snapshot, else from the rows.
 
     A rollback moves the current snapshot, and so the frontier, back: the rows come again.
     """
-    bookmark = _newest_bookmark(spark, table, topic)
-    return bookmark if bookmark is not None else _frontier_of_rows(spark, table, topic)
+    found = iceberg_table(spark, table)
+    current = found.currentSnapshot()
+    snapshot_id = current.snapshotId() if current else None
+    for snapshot in snapshots(found):
+        if text := snapshot.summary().get(_PROPERTY + topic):
+            bookmark = json.loads(text)
+            next_offsets = bookmark.pop("next_offsets")
+            frontier = {int(partition): offset for partition, offset in next_offsets.items()}
+            return Bookmark(frontier, Origin(**bookmark), snapshot_id)
+    return Bookmark(_frontier_of_rows(spark, table, topic), None, snapshot_id)
 
 
-def unseen(frontier: Frontier, records: DataFrame, table: Table) -> DataFrame:
-    """The records, in the columns of the table, that lie at or past its frontier."""
-    for partition, end in frontier.items():
-        records = records.where(
-            (F.col(table.partition_column) != partition) | (F.col(table.offset_column) >= end)
-        )
-    return records
-
-
-def _newest_bookmark(spark: SparkSession, table: Table, topic: str) -> Frontier | None:
-    snapshots = spark.table(f"{table.identifier}.snapshots").select(
-        "snapshot_id", "parent_id", F.col("summary")[f"{_PROPERTY}{topic}"].alias("bookmark")
-    )
-    by_id = {row.snapshot_id: row for row in snapshots.collect()}
-    snapshot = by_id.get(current_snapshot(spark, table))
-    while snapshot:
-        if snapshot.bookmark:
-            return {int(partition): end for partition, end in json.loads(snapshot.bookmark).items()}
-        snapshot = by_id.get(snapshot.parent_id)
-    return None
+def snapshots_to_newest_bookmarks(spark: SparkSession, table: Table) -> int:
+    """How many snapshots, from the current one back, hold the newest bookmark of every topic."""
+    needed = 0
+    topics: set[str] = set()
+    for depth, snapshot in enumerate(snapshots(iceberg_table(spark, table)), start=1):
+        bookmarks = {key for key in snapshot.summary() if key.startswith(_PROPERTY)}
+        if bookmarks - topics:
+            needed = depth
+        topics |= bookmarks
+    return needed
 
 
 def _frontier_of_rows(spark: SparkSession, table: Table, topic: str) -> Frontier:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from operator import or_
 
@@ -12,10 +12,12 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.decode import decode
-from lakehouse.tables import DEAD_LETTERS, staging_table
-from lakehouse.write import append_missing, settle
+from lakehouse.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION
+from lakehouse.tables import DEAD_LETTERS, raw_table
+from lakehouse.write import settle, stage_missing
 
 REPLAYED = "replayed"
+DUPLICATE = "duplicate"
 DISCARDED = "discarded"
 IS_OPEN = "outcome IS NULL"
 
@@ -88,6 +90,7 @@ def summary(letters: DataFrame) -> DataFrame:
             F.count("*").alias("letters"),
             count(IS_OPEN).alias("open"),
             count(f"outcome = '{REPLAYED}'").alias(REPLAYED),
+            count(f"outcome = '{DUPLICATE}'").alias(DUPLICATE),
             count(f"outcome = '{DISCARDED}'").alias(DISCARDED),
         )
         .orderBy("topic", "day", F.desc("letters"), "error_class", "field")
@@ -110,11 +113,10 @@ def listing(spark: SparkSession, selection: Selection, settled: bool) -> DataFra
 
 
 def count_messages(spark: SparkSession) -> dict[str, int]:
-    """All that were taken in, by topic: staged rows, and letters that are not among these."""
-    unstaged = dead_letters(spark).where(f"NOT outcome <=> '{REPLAYED}'").groupBy("topic").count()
-    messages = Counter({row["topic"]: row["count"] for row in unstaged.collect()})
+    """All that were taken in, by topic."""
+    messages: Counter[str] = Counter()
     for contract in CONTRACTS:
-        files = spark.table(f"{staging_table(contract).identifier}.files").select("record_count")
+        files = spark.table(f"{raw_table(contract).identifier}.files").select("record_count")
         messages[contract.topic] += sum(row.record_count for row in files.collect())
     return messages
 
@@ -128,39 +130,45 @@ class Replayed:
     passed: int
     # Fewer than passed where an earlier replay was interrupted after it had staged some.
     staged: int
+    duplicate: int
     still_dead: int
     # Not tried, because their values were too long to be kept whole.
     cut: int
     by_class: dict[str, int]
 
 
-def replay(spark: SparkSession, selection: Selection, dry_run: bool) -> list[Replayed]:
-    """Hold open letters against the contracts of today.
+def replay(
+    spark: SparkSession, selection: Selection, horizon: timedelta, dry_run: bool
+) -> list[Replayed]:
+    """Hold open letters against the contracts of today, and against the events of their days.
 
     Those that pass are staged and marked, in this order: after a crash between the two the next
     replay finds them staged, and marks them. The others get their new verdict.
     """
     letters = selection.of(dead_letters(spark)).where(IS_OPEN)
-    return [_replay_topic(letters, contract, dry_run) for contract in CONTRACTS]
+    return [_replay_topic(letters, contract, horizon, dry_run) for contract in CONTRACTS]
 
 
-def _replay_topic(letters: DataFrame, contract: Contract, dry_run: bool) -> Replayed:
+def _replay_topic(
+    letters: DataFrame, contract: Contract, horizon: timedelta, dry_run: bool
+) -> Replayed:
     letters = letters.where(F.col("topic") == contract.topic)
     cut = letters.where("value_sha256 IS NOT NULL").count()
     whole = letters.where("value_sha256 IS NULL")
     decoded = decode(_records(whole), contract).persist()
     try:
-        groups = decoded.groupBy("error_class").count().collect()
-        by_class = {row["error_class"]: row["count"] for row in groups}
-        passed = by_class.pop(None, 0)
-        still_dead = sum(by_class.values())
-        staged = 0
-        if (passed or still_dead) and not dry_run:
-            staged = append_missing(contract, decoded.where("error_class IS NULL"))
-            settle(_verdicts(decoded, whole, contract))
-        result = Replayed(
-            contract.topic, passed + still_dead, passed, staged, still_dead, cut, by_class
-        )
+        accepted = decoded.where("error_class IS NULL")
+        staged, repeated = stage_missing(contract, accepted, horizon, dry_run)
+        verdicts = _verdicts(decoded, repeated)
+        groups = verdicts.groupBy("error_class", "is_duplicate").count().collect()
+        counts = {(row["error_class"], row["is_duplicate"]): row["count"] for row in groups}
+        passed, duplicate = counts.pop((None, False), 0), counts.pop((None, True), 0)
+        by_class = {error_class: count for (error_class, _), count in counts.items()}
+        dead = sum(by_class.values())
+        tried = passed + duplicate + dead
+        if tried and not dry_run:
+            settle(_settled(verdicts, whole, contract))
+        result = Replayed(contract.topic, tried, passed, staged, duplicate, dead, cut, by_class)
         log.info("replayed", extra={**vars(result), "dry_run": dry_run})
         return result
     finally:
@@ -175,25 +183,40 @@ def _records(letters: DataFrame) -> DataFrame:
     )
 
 
-def _verdicts(decoded: DataFrame, letters: DataFrame, contract: Contract) -> DataFrame:
-    passed = F.isnull("verdict.error_class")
-    attempts = letters.select("partition", "offset", "attempt", "error_class", "error_detail")
-    verdict = decoded.select(
+def _verdicts(decoded: DataFrame, repeated: DataFrame | None) -> DataFrame:
+    """partition, offset, error_class, error_detail, is_duplicate."""
+    verdicts = decoded.select(*POSITION, "error_class", "error_detail")
+    if repeated is None:
+        verdicts = verdicts.withColumn("is_same", F.lit(None).cast("boolean"))
+    else:
+        verdicts = verdicts.join(repeated.select(*POSITION, "is_same"), POSITION, "left")
+    conflicts = F.col("is_same").eqNullSafe(False)
+    return verdicts.select(
         F.col("kafka_partition").alias("partition"),
         F.col("kafka_offset").alias("offset"),
-        F.struct("error_class", "error_detail").alias("verdict"),
+        F.when(conflicts, CONFLICT).otherwise(F.col("error_class")).alias("error_class"),
+        F.when(conflicts, CONFLICT_DETAIL).otherwise(F.col("error_detail")).alias("error_detail"),
+        F.coalesce("is_same", F.lit(False)).alias("is_duplicate"),
     )
+
+
+def _settled(verdicts: DataFrame, letters: DataFrame, contract: Contract) -> DataFrame:
+    attempts = letters.select("partition", "offset", "attempt", "error_class", "error_detail")
+    verdict = verdicts.select(
+        "partition", "offset", "is_duplicate", F.struct("error_class", "error_detail").alias("now")
+    )
+    outcome = F.when(F.col("is_duplicate"), DUPLICATE).otherwise(REPLAYED)
     return attempts.join(verdict, ["partition", "offset"]).select(
         F.lit(contract.topic).alias("topic"),
         "partition",
         "offset",
         # A letter that passed keeps the reason for which it was one.
-        F.coalesce("verdict.error_class", "error_class").alias("error_class"),
-        F.coalesce("verdict.error_detail", "error_detail").alias("error_detail"),
+        F.coalesce("now.error_class", "error_class").alias("error_class"),
+        F.coalesce("now.error_detail", "error_detail").alias("error_detail"),
         F.lit(contract.version).alias("contract_version"),
         (F.col("attempt") + 1).alias("attempt"),
         F.lit(datetime.now(UTC)).alias("replayed_at"),
-        F.when(passed, REPLAYED).alias("outcome"),
+        F.when(F.isnull("now.error_class"), outcome).alias("outcome"),
     )
 
 

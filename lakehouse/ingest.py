@@ -1,29 +1,28 @@
-"""Kafka -> raw.*, staging.stg_*, ops.dead_letters, in bounded micro-batches."""
+"""Kafka -> raw.*, staging.stg_*, ops.duplicates, ops.dead_letters, in bounded micro-batches."""
 
+import json
 import logging
 import time
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
+from lakehouse.bookmarks import Bookmark, read_bookmark
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.decode import decode
 from lakehouse.errors import LakehouseError
 from lakehouse.job import first_line
+from lakehouse.kafka import Topic, publish_frontier, read_topics
+from lakehouse.preflight import accept, accepted_gaps, plan
 from lakehouse.settings import Settings
-from lakehouse.tables import create_missing
+from lakehouse.tables import Table, create_missing, tables_of
 from lakehouse.thresholds import DeadLetterLimits
-from lakehouse.write import Extent, Written, write_batch
+from lakehouse.write import Writer, Written
 
 MESSAGES_PER_BATCH = 500_000
-KAFKA_TIMEOUT_SECONDS = 10
-# Spark 4.1.1 fails while it reports on a replayed batch, after that batch was committed, because
-# the source has not asked for the latest offsets yet (SPARK-57438).
-PROGRESS_REPORT_FAILED = 'the return value of "scala.Option.get()" is null'
 
 log = logging.getLogger("lakehouse.ingest")
 
@@ -40,18 +39,28 @@ class TopicReport:
         return Written(
             read=sum(batch.read for batch in self.batches),
             staged=sum(batch.staged for batch in self.batches),
+            duplicate=sum(batch.duplicate for batch in self.batches),
             dead=sum(batch.dead for batch in self.batches),
         )
 
 
-def ingest(spark: SparkSession, settings: Settings) -> list[TopicReport]:
-    """Take in everything that both topics hold now, and stop."""
-    check_topics(settings)
+def ingest(
+    spark: SparkSession, settings: Settings, accept_gap: str | None = None
+) -> list[TopicReport]:
+    """Take in everything that both topics hold now, and stop.
+
+    Each run begins where the tables end. Spark's checkpoint lives as long as the run: there is
+    none that could be lost, grow old or disagree with the tables.
+    """
+    topics = read_topics(settings, [contract.topic for contract in CONTRACTS])
     create_missing(spark)
-    runs: list[_Run] = []
+    runs = [
+        _Run(spark, settings, contract, topic, accept_gap)
+        for contract, topic in zip(CONTRACTS, topics, strict=True)
+    ]
     try:
-        for contract in CONTRACTS:
-            runs.append(_Run(spark, settings, contract))
+        for run in runs:
+            run.start()
         for run in runs:
             run.finish()
     except StreamingQueryException as error:
@@ -68,84 +77,81 @@ def ingest(spark: SparkSession, settings: Settings) -> list[TopicReport]:
     return [run.report for run in runs]
 
 
-def check_topics(settings: Settings) -> None:
-    """Fail early, and in one line, where Spark would retry for minutes."""
-    servers = settings.kafka_bootstrap_servers
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0}, logger=log)
-    try:
-        existing = admin.list_topics(timeout=KAFKA_TIMEOUT_SECONDS).topics
-    except KafkaException as error:
-        raise LakehouseError(
-            f"No Kafka broker answers at {servers} ({error.args[0].str()})",
-            "Start the local stack with `make up` or correct KAFKA_BOOTSTRAP_SERVERS",
-        ) from None
-    missing = [contract.topic for contract in CONTRACTS if contract.topic not in existing]
-    if missing:
-        raise LakehouseError(
-            f"The broker at {servers} has no topic {' and no topic '.join(missing)}",
-            "Create them, for example with `python -m generator --events 1000`",
-        )
-
-
 class _Run:
-    """One topic's query, from start to the end of what the topic holds now."""
+    """One topic's query, from where its tables end to the end of what the topic holds now."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, contract: Contract):
+    def __init__(
+        self,
+        spark: SparkSession,
+        settings: Settings,
+        contract: Contract,
+        topic: Topic,
+        accept_gap: str | None,
+    ):
         self._spark = spark
         self._settings = settings
         self._contract = contract
         self._limits = DeadLetterLimits(
             contract.topic, settings.dead_letter_warn, settings.dead_letter_stop
         )
+        self._writer = Writer(
+            contract,
+            topic.origin,
+            self._limits.check,
+            settings.dead_letter_value_limit,
+            timedelta(days=settings.duplicate_horizon_days),
+        )
+        self._offsets, gaps = plan(topic, self._bookmarks(), accepted_gaps(spark, topic.name))
+        if gaps:
+            accept(spark, topic.name, gaps, accept_gap)
+        self._query: StreamingQuery | None = None
         self.report = TopicReport(contract.topic)
         self.refusal: LakehouseError | None = None
-        self._query = self._start()
 
-    def _start(self) -> StreamingQuery:
+    def _bookmarks(self) -> dict[Table, Bookmark]:
+        topic = self._contract.topic
+        return {t: read_bookmark(self._spark, t, topic) for t in tables_of(self._contract)}
+
+    def start(self) -> None:
+        topic = self._contract.topic
         records = (
             self._spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", self._settings.kafka_bootstrap_servers)
-            .option("subscribe", self._contract.topic)
-            .option("startingOffsets", "earliest")
+            .option("subscribe", topic)
+            .option("startingOffsets", json.dumps({topic: self._offsets}))
             .option("maxOffsetsPerTrigger", MESSAGES_PER_BATCH)
             .option("includeHeaders", "true")
             .load()
         )
-        checkpoint = f"{self._settings.checkpoint_location}/{self._contract.topic}"
-        return (
+        self._query = (
             records.transform(decode, self._contract)
             .writeStream.foreachBatch(self._write)
-            .option("checkpointLocation", checkpoint)
-            .queryName(self._contract.topic)
+            .queryName(topic)
             .trigger(availableNow=True)
             .start()
         )
 
     def finish(self) -> None:
-        try:
+        if self._query:
             self._query.awaitTermination()
-        except StreamingQueryException as error:
-            if PROGRESS_REPORT_FAILED not in str(error):
-                raise
-            log.warning("replayed a batch that was interrupted; going on after it")
-            self._query = self._start()
-            self._query.awaitTermination()
+        ends = [bookmark.frontier for bookmark in self._bookmarks().values()]
+        publish_frontier(
+            self._settings,
+            self._contract.topic,
+            {p: min(end.get(p, 0) for end in ends) for p in self._offsets},
+        )
 
     def stop(self) -> None:
-        self._query.stop()
-
-    def _check(self, batch: Extent) -> None:
-        try:
-            self._limits.check(batch)
-        except LakehouseError as error:
-            self.refusal = error
-            raise
+        if self._query:
+            self._query.stop()
 
     def _write(self, decoded: DataFrame, batch_id: int) -> None:
         started = time.monotonic()
-        written = write_batch(
-            self._contract, decoded, self._check, self._settings.dead_letter_value_limit
-        )
+        try:
+            written = self._writer.write(decoded)
+        except LakehouseError as error:
+            self.refusal = error
+            raise
         self.report.batches.append(written)
         log.info(
             "batch committed",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from pyspark.sql import SparkSession
 
+from lakehouse.bookmarks import snapshots_to_newest_bookmarks
 from lakehouse.tables import CATALOG, DEAD_LETTERS, TABLES
 
 RETAINED_SNAPSHOTS = 10
@@ -46,14 +47,15 @@ class Expired:
 
 
 def expire(spark: SparkSession, older_than: timedelta) -> list[Expired]:
-    """Drop snapshots that are older, but always keep the newest ten of a table."""
+    """Drop snapshots that are older, but keep the newest ten, and bookmarks whatever their age."""
     before = datetime.now(UTC) - older_than
     results = []
     for table in TABLES:
+        retained = max(RETAINED_SNAPSHOTS, snapshots_to_newest_bookmarks(spark, table))
         row = spark.sql(
             f"CALL {CATALOG}.system.expire_snapshots("
             "table => :table, older_than => :before, retain_last => :retained)",
-            {"table": table.identifier, "before": before, "retained": RETAINED_SNAPSHOTS},
+            {"table": table.identifier, "before": before, "retained": retained},
         ).collect()[0]
         result = Expired(table.name, row.deleted_data_files_count, row.deleted_manifest_files_count)
         log.info("expired", extra=vars(result))

@@ -10,14 +10,17 @@ class Settings(BaseSettings):
     """Of the jobs. Spark's own, the catalog and the store included, are in SPARK_CONF_DIR."""
 
     kafka_bootstrap_servers: str
-    checkpoint_location: str
     spark_conf_dir: str
+    # Lag tools find the ingest's progress under this name.
+    consumer_group: str = "retail-lakehouse"
     # Shares of a run's messages, per topic: above the first it warns, above the second it commits
     # nothing more and fails.
     dead_letter_warn: float = Field(0.05, ge=0, le=1)
     dead_letter_stop: float | None = Field(None, ge=0, le=1)
     # A dead letter's value is kept whole up to here; beyond, its length, digest and beginning.
     dead_letter_value_limit: ByteSize = ByteSize(10 * 2**20)
+    # How many days around an event's own day its event_id is searched for, for duplicates.
+    duplicate_horizon_days: int = Field(0, ge=0)
 
 
 def load_settings() -> Settings:

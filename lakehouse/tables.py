@@ -1,6 +1,6 @@
 """What a table is: contracts -> DDL of raw.*, staging.stg_* and ops.*."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pyarrow as pa
@@ -30,7 +30,7 @@ class Table:
 
     name: str
     comment: str
-    columns: list[pa.Field]
+    columns: list[pa.Field] = field(hash=False)
     partitioned_by: tuple[str, ...]
     # Below the bucket of the warehouse; without it, below the warehouse by its name.
     folder: str | None = None
@@ -188,6 +188,12 @@ def raw_table(contract: Contract) -> Table:
 def staging_table(contract: Contract) -> Table:
     """Where the accepted messages of a topic go."""
     return _STAGING[contract.topic]
+
+
+def tables_of(contract: Contract) -> tuple[Table, ...]:
+    """Where the messages of a topic go: raw, which holds all; staging; and the others."""
+    others = (DUPLICATES,) if contract.topic == USER_EVENTS.topic else ()
+    return raw_table(contract), staging_table(contract), *others, DEAD_LETTERS
 
 
 def current_snapshot(spark: SparkSession, table: Table) -> int | None:

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 
 from lakehouse.errors import LakehouseError
-from lakehouse.write import Extent, Rejections
+from lakehouse.extent import Extent, Rejections
 
 SHOWN_CLASSES = 3
 

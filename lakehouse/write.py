@@ -1,104 +1,187 @@
-"""Decoded messages -> rows appended to raw, staging and ops.dead_letters; letters settled.
+"""Decoded messages -> rows of raw, staging, ops.duplicates and ops.dead_letters; letters settled.
 
-All that knows how rows are written and committed stands here.
+What goes where stands here; how it is committed, in `commit`.
 """
 
+import logging
+import threading
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import reduce
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.bookmarks import Frontier, read_frontier, unseen, write_option
+from lakehouse.bookmarks import Frontier, Origin, bookmark_properties, read_bookmark
+from lakehouse.commit import TableMovedError, append
 from lakehouse.contracts import Contract
-from lakehouse.tables import DEAD_LETTERS, Table, raw_table, staging_table
+from lakehouse.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, find_repeated
+from lakehouse.errors import LakehouseError
+from lakehouse.extent import Extent, Rejections, extent_of
+from lakehouse.tables import (
+    DEAD_LETTERS,
+    DUPLICATES,
+    Table,
+    current_snapshot,
+    raw_table,
+    staging_table,
+    tables_of,
+)
 
 PREFIX_BYTES = 1024
+# Of one append, where others commit to the table at the same time.
+ATTEMPTS = 5
+
+log = logging.getLogger("lakehouse.write")
+# Both topics of a run write to ops.dead_letters, each in a thread of its own.
+_turns: dict[Table, threading.Lock] = defaultdict(threading.Lock)
 
 
 @dataclass(frozen=True)
 class Written:
-    """What one micro-batch came to, in messages: read = staged + dead + seen before."""
+    """What one micro-batch came to, in messages: read = staged + duplicate + dead + seen before."""
 
     read: int
     staged: int
+    duplicate: int
     dead: int
 
     @property
     def seen(self) -> int:
-        return self.read - self.staged - self.dead
+        return self.read - self.staged - self.duplicate - self.dead
 
 
 @dataclass(frozen=True)
-class Rejections:
-    """How many messages broke the contract in one way, and where one of them is."""
+class Writer:
+    """Of one topic: each micro-batch goes to each table in one commit, with a bookmark.
 
-    error_class: str
-    count: int
-    partition: int
-    offset: int
-
-
-@dataclass(frozen=True)
-class Extent:
-    """What a micro-batch holds, before anything of it is written."""
-
-    read: int
-    ends: Frontier
-    rejections: list[Rejections]
-
-    @property
-    def rejected(self) -> int:
-        return sum(each.count for each in self.rejections)
-
-
-def write_batch(
-    contract: Contract, decoded: DataFrame, check: Callable[[Extent], None], value_limit: int
-) -> Written:
-    """Append what each table has not seen, each append atomic and with its own bookmark.
-
-    Repeating a batch, whole or in other boundaries, changes nothing: a crash between two
-    appends, or before the checkpoint, leaves each table to go on from its own frontier.
-    What `check` raises comes before the first append. Values of dead letters are kept whole up
-    to `value_limit` bytes.
+    Repeating a batch, whole or in other boundaries, changes nothing: a message goes only where
+    its offset is not yet. What `check` raises comes before the first commit. Values of dead
+    letters are kept whole up to `value_limit` bytes; `horizon` is that of find_repeated.
     """
-    decoded = decoded.persist()
-    try:
-        batch = _extent(decoded)
-        check(batch)
-        staging = staging_table(contract)
-        staged = decoded.where("error_class IS NULL").select(staging.column_names)
-        dead = _dead_letters(contract, decoded, value_limit)
-        _append(contract, raw_table(contract), _raw(contract, decoded), batch.ends)
-        return Written(
-            read=batch.read,
-            staged=_append(contract, staging, staged, batch.ends).count(),
-            dead=_append(contract, DEAD_LETTERS, dead, batch.ends).count() if batch.rejected else 0,
+
+    contract: Contract
+    origin: Origin
+    check: Callable[[Extent], None]
+    value_limit: int
+    horizon: timedelta
+
+    def write(self, decoded: DataFrame) -> Written:
+        decoded = decoded.persist()
+        try:
+            return self._write(decoded, extent_of(decoded))
+        finally:
+            decoded.unpersist()
+
+    def _write(self, decoded: DataFrame, batch: Extent) -> Written:
+        contract, spark = self.contract, decoded.sparkSession
+        raw, staging, *others = tables_of(contract)
+        frontiers = {
+            table: read_bookmark(spark, table, contract.topic).frontier
+            for table in (raw, staging, *others)
+        }
+        not_in_raw = undecided = decoded
+        is_new = all(batch.is_past(frontier) for frontier in frontiers.values())
+        if not is_new:
+            not_in_raw = _without(contract, decoded, batch, [raw])
+            undecided = _without(contract, decoded, batch, [staging, *others])
+        accepted = undecided.where("error_class IS NULL").select(staging.column_names)
+        rejected = undecided.where("error_class IS NOT NULL")
+        rows: dict[Table, DataFrame | None] = {raw: _raw(contract, not_in_raw), staging: accepted}
+        if DUPLICATES in others:
+            repeated = find_repeated(accepted, spark.table(staging.identifier), self.horizon)
+            same, conflicts = _count(repeated)
+            if same or conflicts:
+                positions = F.broadcast(repeated.select(POSITION))
+                rows[staging] = accepted.join(positions, POSITION, "left_anti")
+            rows[DUPLICATES] = _duplicates(contract, repeated) if same else None
+            if conflicts:
+                batch = replace(batch, rejections=[*batch.rejections, conflicts])
+                rejected = rejected.unionByName(_conflicting(undecided, repeated))
+        dead = _dead_letters(contract, rejected, self.value_limit)
+        rows[DEAD_LETTERS] = dead if batch.rejected else None
+        self.check(batch)
+        added = {
+            table: self._append(spark, table, rows[table], frontier, batch.ends)
+            for table, frontier in frontiers.items()
+        }
+        return Written(batch.read, added[staging], added.get(DUPLICATES, 0), added[DEAD_LETTERS])
+
+    def _append(
+        self,
+        spark: SparkSession,
+        table: Table,
+        rows: DataFrame | None,
+        before: Frontier,
+        ends: Frontier,
+    ) -> int:
+        """How many rows were added; the frontier only ever moves ahead."""
+        topic = self.contract.topic
+        frontier = before | {
+            partition: max(end, before.get(partition, 0)) for partition, end in ends.items()
+        }
+        properties = bookmark_properties(topic, self.origin, frontier)
+        for attempt in range(1, ATTEMPTS + 1):
+            with _turns[table]:
+                now = read_bookmark(spark, table, topic)
+                if now.frontier != before:
+                    raise LakehouseError(
+                        f"Another ingest has taken over {topic}: it has written to {table.name}",
+                        "Nothing is lost or doubled; leave it to that one",
+                    )
+                try:
+                    return append(spark, table, rows, now.snapshot_id, properties)
+                except TableMovedError as error:
+                    log.warning(f"{error}; appending again", extra={"attempt": attempt})
+        raise LakehouseError(
+            f"{table.name} changed {ATTEMPTS} times while {topic} was appended to it",
+            "Run this again when its maintenance is done",
         )
-    finally:
-        decoded.unpersist()
 
 
-def _extent(decoded: DataFrame) -> Extent:
-    groups = (
-        decoded.groupBy("kafka_partition", "error_class")
-        .agg(
-            F.count("*").alias("messages"),
-            F.min("kafka_offset").alias("first"),
-            F.max("kafka_offset").alias("last"),
-        )
-        .orderBy("kafka_partition")
-        .collect()
+def _without(
+    contract: Contract, decoded: DataFrame, batch: Extent, tables: list[Table]
+) -> DataFrame:
+    """Those of a batch whose offsets none of the tables holds."""
+    first, last = min(batch.starts.values()), max(batch.ends.values())
+    held = []
+    for table in tables:
+        rows = decoded.sparkSession.table(table.identifier)
+        if "topic" in table.column_names:
+            rows = rows.where(F.col("topic") == contract.topic)
+        position = F.col(table.partition_column), F.col(table.offset_column)
+        held.append(rows.where(position[1].between(first, last)).select(*position))
+    return decoded.join(reduce(DataFrame.union, held).toDF(*POSITION), POSITION, "left_anti")
+
+
+def _count(repeated: DataFrame) -> tuple[int, Rejections | None]:
+    """Duplicates, and conflicts if there are any."""
+    first = F.min_by(F.struct(*POSITION), F.struct(*POSITION)).alias("first")
+    groups = repeated.groupBy("is_same").agg(F.count("*").alias("messages"), first).collect()
+    counts = {group.is_same: group for group in groups}
+    conflicts = counts.get(False)
+    return (
+        counts[True].messages if True in counts else 0,
+        Rejections(CONFLICT, conflicts.messages, *conflicts.first) if conflicts else None,
     )
-    ends: Frontier = {}
-    rejections: dict[str, Rejections] = {}
-    for group in groups:
-        name, partition = group.error_class, group.kafka_partition
-        ends[partition] = max(ends.get(partition, 0), group.last + 1)
-        if name:
-            known = rejections.get(name, Rejections(name, 0, partition, group.first))
-            rejections[name] = replace(known, count=known.count + group.messages)
-    return Extent(sum(group.messages for group in groups), ends, list(rejections.values()))
+
+
+def _duplicates(contract: Contract, repeated: DataFrame) -> DataFrame:
+    return (
+        repeated.where("is_same")
+        .withColumnsRenamed({"kafka_partition": "partition", "kafka_offset": "offset"})
+        .withColumn("topic", F.lit(contract.topic))
+        .select(DUPLICATES.column_names)
+    )
+
+
+def _conflicting(decoded: DataFrame, repeated: DataFrame) -> DataFrame:
+    """Whole messages again, now rejected."""
+    verdict = {"error_class": F.lit(CONFLICT), "error_detail": F.lit(CONFLICT_DETAIL)}
+    conflicts = repeated.where("NOT is_same").select(POSITION)
+    return decoded.join(conflicts, POSITION, "left_semi").withColumns(verdict)
 
 
 def _raw(contract: Contract, decoded: DataFrame) -> DataFrame:
@@ -139,32 +222,30 @@ def _dead_letters(contract: Contract, decoded: DataFrame, value_limit: int) -> D
     )
 
 
-def _append(contract: Contract, table: Table, rows: DataFrame, ends: Frontier) -> DataFrame:
-    """Commit the rows that the table has not seen, and return them."""
-    frontier = read_frontier(rows.sparkSession, table, contract.topic)
-    moved = {partition: max(end, frontier.get(partition, 0)) for partition, end in ends.items()}
-    if (frontier | moved) == frontier:
-        return rows.limit(0)
-    option, bookmark = write_option(contract.topic, frontier | moved)
-    fresh = unseen(frontier, rows, table)
-    fresh.writeTo(table.identifier).option(option, bookmark).append()
-    return fresh
+def stage_missing(
+    contract: Contract, accepted: DataFrame, horizon: timedelta, dry_run: bool
+) -> tuple[int, DataFrame | None]:
+    """Stage what staging does not hold, once however often; duplicates go to theirs.
 
-
-def append_missing(contract: Contract, rows: DataFrame) -> int:
-    """Stage the rows whose offsets staging does not hold; returns how many. Once is always."""
-    table = staging_table(contract)
-    position = [table.partition_column, table.offset_column]
-    there = rows.sparkSession.table(table.identifier).select(position)
-    missing = rows.select(table.column_names).join(there, position, how="left_anti")
-    missing = missing.select(table.column_names).persist()
-    try:
-        count = missing.count()
-        if count:
-            missing.writeTo(table.identifier).append()
-        return count
-    finally:
-        missing.unpersist()
+    Returns how many were staged, and find_repeated's answer where the topic has one.
+    """
+    spark, staging = accepted.sparkSession, staging_table(contract)
+    at, duplicates_at = (current_snapshot(spark, table) for table in (staging, DUPLICATES))
+    staged = spark.table(staging.identifier)
+    missing = accepted.select(staging.column_names).join(staged, POSITION, "left_anti")
+    repeated = None
+    if DUPLICATES in tables_of(contract):
+        repeated = find_repeated(missing, staged, horizon)
+        missing = missing.join(repeated, POSITION, "left_anti")
+    if dry_run:
+        return 0, repeated
+    count = append(spark, staging, missing, at, {})
+    if repeated is not None:
+        known = spark.table(DUPLICATES.identifier)
+        fresh = _duplicates(contract, repeated)
+        fresh = fresh.join(known, ["topic", "partition", "offset"], "left_anti")
+        append(spark, DUPLICATES, fresh, duplicates_at, {})
+    return count, repeated
 
 
 def settle(verdicts: DataFrame) -> None:

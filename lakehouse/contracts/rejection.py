@@ -27,6 +27,7 @@ RULES = {
     "MISSING_PURCHASE_DATA": "purchase and return need price and quantity",
     "TIMESTAMP_OUT_OF_RANGE": "must lie between 1970-01-01 and a day after the Kafka timestamp",
     "KEY_MISMATCH": "must equal the Kafka key",
+    "DUPLICATE_CONFLICT": "another event has this id, and other content",
 }
 
 

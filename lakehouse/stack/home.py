@@ -136,7 +136,6 @@ class Home:
             "AWS_ACCESS_KEY_ID": "lake",
             "AWS_SECRET_ACCESS_KEY": self._secret,
             "AWS_REGION": REGION,
-            "CHECKPOINT_LOCATION": str(self.path / "checkpoints"),
             "JAVA_HOME": str(find_java_home()),
             # Without it, spark-submit looks for itself by a script that breaks on blanks in paths.
             "SPARK_HOME": str(Path(pyspark.__file__).parent),

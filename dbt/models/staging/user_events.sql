@@ -6,18 +6,6 @@ messages as (
 
 ),
 
-deliveries as (
-
-    select
-        *,
-        row_number() over (
-            partition by event_id
-            order by kafka_timestamp, kafka_partition, kafka_offset
-        ) as delivery_number
-    from messages
-
-),
-
 events as (
 
     select
@@ -31,8 +19,7 @@ events as (
         price,
         quantity,
         cast(price * quantity as decimal(38, 6)) as amount
-    from deliveries
-    where delivery_number = 1
+    from messages
 
 )
 

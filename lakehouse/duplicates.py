@@ -1,0 +1,103 @@
+"""Accepted events -> those of them that repeat an event_id, held against the first of its kind."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from functools import reduce
+from operator import or_
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.contracts import RULES, USER_EVENTS
+
+POSITION = ["kafka_partition", "kafka_offset"]
+CONFLICT = "DUPLICATE_CONFLICT"
+CONFLICT_DETAIL = f"event_id: {RULES[CONFLICT]}"
+# Beyond, one range from the first day to the last: a condition of thousands takes longer.
+MAX_RANGES = 100
+_CONTENT = [column.name for column in USER_EVENTS.columns]
+_KEY = "xxhash64(event_id) AS event_key"
+
+
+def find_repeated(accepted: DataFrame, staged: DataFrame, horizon: timedelta) -> DataFrame:
+    """One row per accepted event that is not the first of its event_id.
+
+    `accepted` and `staged` have the columns of staging; no row is in both. Columns of the result:
+    POSITION, kafka_timestamp, event_id, first_partition, first_offset, is_same (all its content
+    equals that of the first). A staged event comes before an accepted one, and among accepted
+    ones the earliest by (kafka_timestamp, kafka_partition, kafka_offset) is the first.
+
+    Only events of the days that `accepted` touches, and `horizon` around them, are looked at, and
+    of these first the ids alone: an event that comes again has its day again, so a horizon of 0
+    finds all redeliveries; a longer one finds more of the conflicts that change the day.
+    """
+    days = accepted.select(F.to_date("event_timestamp").alias("day")).distinct().collect()
+    staged = staged.where(_within([row.day for row in days], horizon))
+    keys = accepted.selectExpr(_KEY)
+    within = keys.groupBy("event_key").count().where("count > 1").select("event_key")
+    before = staged.selectExpr(_KEY).join(F.broadcast(keys), "event_key", "left_semi")
+    suspects = within.union(before).distinct().persist()
+    try:
+        if suspects.isEmpty():
+            return _none(accepted)
+        return _compared(accepted, staged, suspects).localCheckpoint()
+    finally:
+        suspects.unpersist()
+
+
+def _within(days: Iterable[date], horizon: timedelta) -> Column:
+    """Ranges of time that hold these days: few and simple, so that Iceberg prunes files by them."""
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(days):
+        start, end = day - horizon, day + horizon + timedelta(days=1)
+        if ranges and start <= ranges[-1][1]:
+            ranges[-1] = ranges[-1][0], end
+        else:
+            ranges.append((start, end))
+    if len(ranges) > MAX_RANGES:
+        ranges = [(ranges[0][0], ranges[-1][1])]
+    at = F.col("event_timestamp")
+    return reduce(
+        or_,
+        ((at >= F.lit(start)) & (at < F.lit(end)) for start, end in ranges),
+        F.lit(False),
+    )
+
+
+def _compared(accepted: DataFrame, staged: DataFrame, suspects: DataFrame) -> DataFrame:
+    def repeating(events: DataFrame, is_staged: bool) -> DataFrame:
+        keyed = events.select(
+            *POSITION,
+            "kafka_timestamp",
+            "event_id",
+            F.struct(*_CONTENT).alias("content"),
+            F.lit(is_staged).alias("is_staged"),
+            F.expr(_KEY),
+        )
+        return keyed.join(suspects, "event_key", "left_semi")
+
+    order = Window.partitionBy("event_id").orderBy(
+        F.desc("is_staged"), "kafka_timestamp", *POSITION
+    )
+    first = F.first(F.struct(*POSITION, "content")).over(order)
+    return (
+        repeating(accepted, False)
+        .union(repeating(staged, True))
+        .withColumns({"number": F.row_number().over(order), "first": first})
+        .where("number > 1 AND NOT is_staged")
+        .select(
+            *POSITION,
+            "kafka_timestamp",
+            "event_id",
+            F.col("first.kafka_partition").alias("first_partition"),
+            F.col("first.kafka_offset").alias("first_offset"),
+            F.col("content").eqNullSafe(F.col("first.content")).alias("is_same"),
+        )
+    )
+
+
+def _none(accepted: DataFrame) -> DataFrame:
+    position = accepted.select(*POSITION, "kafka_timestamp", "event_id").limit(0)
+    return position.selectExpr(
+        "*", "0 AS first_partition", "0L AS first_offset", "false AS is_same"
+    )

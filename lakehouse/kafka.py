@@ -1,0 +1,85 @@
+"""What Kafka says about a topic, and what is told to Kafka: how far the ingest has come."""
+
+import logging
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from lakehouse.bookmarks import Frontier, Origin
+from lakehouse.errors import LakehouseError
+from lakehouse.settings import Settings
+
+TIMEOUT_SECONDS = 10
+
+log = logging.getLogger("lakehouse.kafka")
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as its cluster holds it now."""
+
+    name: str
+    origin: Origin
+    # Partition -> its first offset, and the one that its next message will get.
+    earliest: Frontier
+    latest: Frontier
+
+
+def read_topics(settings: Settings, names: list[str]) -> list[Topic]:
+    """LakehouseError where the broker or a topic is missing; Spark would retry for minutes."""
+    servers = settings.kafka_bootstrap_servers
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0}, logger=log)
+    try:
+        existing = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+        missing = [name for name in names if name not in existing]
+        if missing:
+            raise LakehouseError(
+                f"The broker at {servers} has no topic {' and no topic '.join(missing)}",
+                "Create them, for example with `python -m generator --events 1000`",
+            )
+        cluster_id = admin.describe_cluster(request_timeout=TIMEOUT_SECONDS).result().cluster_id
+        described = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_SECONDS)
+        return [
+            Topic(
+                name,
+                Origin(cluster_id, str(described[name].result().topic_id)),
+                _offsets(admin, name, list(existing[name].partitions), OffsetSpec.earliest()),
+                _offsets(admin, name, list(existing[name].partitions), OffsetSpec.latest()),
+            )
+            for name in names
+        ]
+    except KafkaException as error:
+        raise LakehouseError(
+            f"No Kafka broker answers at {servers} ({error.args[0].str()})",
+            "Start the local stack with `make up` or correct KAFKA_BOOTSTRAP_SERVERS",
+        ) from None
+
+
+def _offsets(admin: AdminClient, topic: str, partitions: list[int], spec: OffsetSpec) -> Frontier:
+    asked = {TopicPartition(topic, partition): spec for partition in partitions}
+    answers = admin.list_offsets(asked, request_timeout=TIMEOUT_SECONDS)
+    return {asked.partition: answer.result().offset for asked, answer in answers.items()}
+
+
+def publish_frontier(settings: Settings, topic: str, frontier: Frontier) -> None:
+    """Commit offsets for CONSUMER_GROUP, so that lag tools show the ingest. Never read back."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap_servers,
+            "group.id": settings.consumer_group,
+            "enable.auto.commit": False,
+            "log_level": 0,
+        },
+        logger=log,
+    )
+    offsets = [TopicPartition(topic, partition, end) for partition, end in frontier.items()]
+    try:
+        consumer.commit(offsets=offsets, asynchronous=False)
+    except KafkaException as error:
+        log.warning(
+            "consumer group not updated; lag tools are behind, the tables are not",
+            extra={"topic": topic, "cause": error.args[0].str()},
+        )
+    finally:
+        consumer.close()
