@@ -104,9 +104,28 @@ def test_a_replay_stages_once_what_a_later_contract_accepts(
 def query_replay(spark, which: Selection = WISHLISTS, dry_run: bool = False) -> list:
     return [
         result
-        for result in dead_letters.replay(spark, which, dry_run)
+        for result in dead_letters.replay(spark, which, timedelta(0), dry_run)
         if result.topic == "user-events"
     ]
+
+
+def test_of_two_letters_with_one_event_a_replay_stages_one(
+    spark, settings, places, query, with_wishlists
+):
+    other = event("twice-wish").replace('"P1"', '"P2"')
+    produce(settings, event("twice-wish"), event("twice-wish"), other, partition=0)
+    ingest(spark, settings)
+    with_wishlists()
+    (done,) = query_replay(spark)
+    assert (done.passed, done.staged, done.duplicate) == (1, 1, 1)
+    assert done.by_class == {"DUPLICATE_CONFLICT": 1}
+    assert places("twice-wish") == {"staged": 1, "replayed": 1, "duplicate": 1, "open": 1}
+    assert query(
+        "SELECT d.offset - s.kafka_offset, d.first_offset - s.kafka_offset FROM ops.duplicates d"
+        " JOIN staging.stg_user_events s USING (event_id) WHERE event_id = 'twice-wish'"
+    ) == [[1, 0]]
+    conflict = replace(TODAY, error_class="DUPLICATE_CONFLICT")
+    assert dead_letters.discard(spark, conflict, "other tests count wishlists", False) == 1
 
 
 def test_a_replay_that_ended_between_its_two_commits_stages_nothing_twice(
