@@ -4,8 +4,6 @@ import logging
 import time
 from dataclasses import asdict, dataclass, field
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
@@ -14,13 +12,13 @@ from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.decode import decode
 from lakehouse.errors import LakehouseError
 from lakehouse.job import first_line
+from lakehouse.kafka import existing_topics
 from lakehouse.settings import Settings
 from lakehouse.tables import create_missing
 from lakehouse.thresholds import DeadLetterLimits
 from lakehouse.write import Extent, Written, write_batch
 
 MESSAGES_PER_BATCH = 500_000
-KAFKA_TIMEOUT_SECONDS = 10
 # Spark 4.1.1 fails while it reports on a replayed batch, after that batch was committed, because
 # the source has not asked for the latest offsets yet (SPARK-57438).
 PROGRESS_REPORT_FAILED = 'the return value of "scala.Option.get()" is null'
@@ -70,19 +68,12 @@ def ingest(spark: SparkSession, settings: Settings) -> list[TopicReport]:
 
 def check_topics(settings: Settings) -> None:
     """Fail early, and in one line, where Spark would retry for minutes."""
-    servers = settings.kafka_bootstrap_servers
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0}, logger=log)
-    try:
-        existing = admin.list_topics(timeout=KAFKA_TIMEOUT_SECONDS).topics
-    except KafkaException as error:
-        raise LakehouseError(
-            f"No Kafka broker answers at {servers} ({error.args[0].str()})",
-            "Start the local stack with `make up` or correct KAFKA_BOOTSTRAP_SERVERS",
-        ) from None
+    existing = existing_topics(settings)
     missing = [contract.topic for contract in CONTRACTS if contract.topic not in existing]
     if missing:
         raise LakehouseError(
-            f"The broker at {servers} has no topic {' and no topic '.join(missing)}",
+            f"The broker at {settings.kafka_bootstrap_servers} has no topic "
+            + " and no topic ".join(missing),
             "Create them, for example with `python -m generator --events 1000`",
         )
 
