@@ -92,6 +92,8 @@ class Demo:
         ) as connection:
             for mart in MARTS:
                 self._show(connection, mart)
+            audited = self.step("audit", "spark-submit", "jobs/audit.py", "--full")
+            console.print(audited.rstrip(), markup=False, soft_wrap=True)
             conserved = check_conservation(connection, expected)
             agreed = [check_mart(connection, mart, expected[mart]) for mart in MARTS]
         if not (conserved and all(agreed)):
@@ -116,7 +118,7 @@ class Demo:
 
 
 def check_conservation(connection: trino.dbapi.Connection, expected: dict) -> bool:
-    """Every message of both topics is exactly one row: staged or dead letter."""
+    """The generator's own count of messages is that of the rows: staged, dead or duplicate."""
     conserved = True
     for contract in CONTRACTS:
         topic, staging = contract.topic, staging_table(contract).name
@@ -127,21 +129,25 @@ def check_conservation(connection: trino.dbapi.Connection, expected: dict) -> bo
                 SELECT 'staged' AS place, kafka_partition, kafka_offset FROM {staging}
                 UNION ALL
                 SELECT 'dead', "partition", "offset" FROM ops.dead_letters
-                WHERE topic = '{topic}' AND outcome IS DISTINCT FROM 'replayed'
+                WHERE topic = '{topic}' AND coalesce(outcome, '') NOT IN ('replayed', 'duplicate')
+                UNION ALL
+                SELECT 'duplicate', "partition", "offset" FROM ops.duplicates
+                WHERE topic = '{topic}'
             )
             SELECT
                 count_if(place = 'staged'), count_if(place = 'dead'),
+                count_if(place = 'duplicate'),
                 count(DISTINCT (kafka_partition, kafka_offset))
             FROM places
             """  # noqa: S608
         )
-        ((staged, dead, distinct),) = cursor.fetchall()
+        ((staged, dead, duplicate, distinct),) = cursor.fetchall()
         produced = expected["produced"][topic]
-        holds = produced == staged + dead == distinct
+        holds = produced == staged + dead + duplicate == distinct
         conserved &= holds
         console.print(
             f"{topic}: produced {produced:,} {'=' if holds else '≠'} "
-            f"staged {staged:,} + dead {dead:,}, distinct {distinct:,}",
+            f"staged {staged:,} + dead {dead:,} + duplicate {duplicate:,}, distinct {distinct:,}",
             style="green" if holds else "red",
         )
     return conserved

@@ -1,0 +1,235 @@
+"""Kafka, raw.*, staging.stg_*, ops.* -> proof that each message is there exactly once
+
+By default it compares what came after the last audit that held (ops.audits); a rollback or a loss
+below that is found by a full audit only. Run it while no ingest runs: what one has appended to
+raw, but not yet to the other tables, is a finding.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import reduce
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.bookmarks import Frontier
+from lakehouse.conservation import (
+    DEAD,
+    DUPLICATE,
+    LEDGER,
+    PLACES,
+    RAW,
+    STAGED,
+    Bounds,
+    Gap,
+    PartitionCount,
+    Pattern,
+    covered,
+    patterns,
+    problems,
+)
+from lakehouse.contracts import CONTRACTS, Contract
+from lakehouse.evidence import (
+    Pinned,
+    accepted_gaps,
+    kafka_places,
+    ledger_places,
+    letter_places,
+    past,
+    pin,
+    proven_ends,
+    table_places,
+)
+from lakehouse.files import damaged_files
+from lakehouse.findings import Finding, findings_of, frontier_findings
+from lakehouse.kafka import read_topics
+from lakehouse.settings import Settings
+from lakehouse.tables import (
+    AUDITS,
+    DEAD_LETTERS,
+    DUPLICATES,
+    TABLES,
+    Table,
+    create_missing,
+    raw_table,
+    staging_table,
+)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit compared, and what it found."""
+
+    is_full: bool
+    partitions: list[PartitionCount]
+    gaps: dict[str, list[Gap]]
+    findings: list[Finding]
+    # Offsets of the ledger, by topic: all, and those that no ingest has reached yet.
+    acknowledged: int = 0
+    not_yet_taken_in: int = 0
+
+    @property
+    def verdict(self) -> str:
+        if self.findings:
+            return f"NOT conserved: {len(self.findings)} findings"
+        return f"conserved: {self.messages:,} messages, each exactly once"
+
+    @property
+    def messages(self) -> int:
+        return sum(partition.raw for partition in self.partitions)
+
+
+def audit(
+    spark: SparkSession, settings: Settings, is_full: bool = False, ledger: Path | None = None
+) -> Audit:
+    """Compare everything; where it holds, note in ops.audits how far. A ledger makes it full."""
+    create_missing(spark)
+    is_full = is_full or ledger is not None
+    damaged = [finding for table in TABLES for finding in _damaged(spark, table)]
+    proven = {} if is_full else proven_ends(spark)
+    # A table whose files are missing can't be read.
+    topics = [] if damaged else [_Topic(spark, settings, each, proven) for each in CONTRACTS]
+    for topic in topics:
+        topic.compare(ledger)
+    result = Audit(
+        is_full,
+        [partition for topic in topics for partition in topic.partitions.values()],
+        {topic.name: topic.bounds.gaps for topic in topics},
+        [*damaged, *(finding for topic in topics for finding in topic.findings)],
+        sum(topic.acknowledged for topic in topics),
+        sum(topic.not_yet_taken_in for topic in topics),
+    )
+    if not result.findings:
+        _record(spark, result)
+    return result
+
+
+def _damaged(spark: SparkSession, table: Table) -> Iterator[Finding]:
+    if files := list(damaged_files(spark, table)):
+        yield Finding(
+            "files",
+            table.name,
+            len(files),
+            "files of the current snapshot are not as listed",
+            files[:3],
+            "Restore them from the store's versions or a backup; offsets are compared after that",
+        )
+
+
+class _Topic:
+    """The tables of one topic, each as it was when it was first looked at."""
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        settings: Settings,
+        contract: Contract,
+        proven: dict[str, Frontier],
+    ):
+        self._spark = spark
+        self._settings = settings
+        self.name = contract.topic
+        # In the order in which an ingest appends.
+        tables = (
+            (RAW, raw_table(contract)),
+            (STAGED, staging_table(contract)),
+            (DUPLICATE, DUPLICATES),
+            (DEAD, DEAD_LETTERS),
+        )
+        self._pinned = {place: pin(spark, table, self.name) for place, table in tables}
+        self.bounds = Bounds(
+            {place: pinned.frontier for place, pinned in self._pinned.items()},
+            accepted_gaps(spark, self.name),
+        )
+        (topic,) = read_topics(settings, [self.name])
+        self._held = {p: range(topic.earliest[p], topic.latest[p]) for p in topic.earliest}
+        self._proven = proven.get(self.name, {})
+        self.partitions = {number: self._partition(number) for number in self._numbers()}
+        self.findings = [
+            finding
+            for number, partition in self.partitions.items()
+            for finding in frontier_findings(
+                partition,
+                staged=self.bounds.end(STAGED, number),
+                delivered=self._held[number].stop if number in self._held else 0,
+            )
+        ]
+        self.acknowledged = self.not_yet_taken_in = 0
+
+    def _numbers(self) -> list[int]:
+        return sorted({*self.bounds.edges(), *self._held})
+
+    def _partition(self, number: int) -> PartitionCount:
+        return PartitionCount(
+            self.name,
+            number,
+            start=self._proven.get(number, 0),
+            accepted_gap=covered(gap for gap in self.bounds.gaps if gap.partition == number),
+            frontier=self.bounds.end(RAW, number),
+        )
+
+    def compare(self, ledger: Path | None) -> None:
+        """Count the offsets of all places, and look for those that break a rule."""
+        ways = patterns(self._places(ledger), self.bounds).collect()
+        broken = []
+        for way in ways:
+            counts = {place: way[place] for place in PLACES}
+            pattern = Pattern(way.partition, way.first, way.last, way.offsets, counts)
+            self._count(pattern)
+            broken += [(each, pattern) for each in problems(pattern, self.bounds)]
+        names = {place: pinned.table.name for place, pinned in self._pinned.items()}
+        self.findings += findings_of(self.name, names, broken)
+
+    def _count(self, pattern: Pattern) -> None:
+        if partition := self.partitions.get(pattern.partition):
+            partition.add(pattern)
+        if pattern.has(LEDGER):
+            self.acknowledged += pattern.offsets
+            if pattern.first >= self.bounds.end(RAW, pattern.partition):
+                self.not_yet_taken_in += pattern.offsets
+
+    def _places(self, ledger: Path | None) -> DataFrame:
+        sources = [
+            letter_places(self._rows(pinned))
+            if place == DEAD
+            else table_places(self._rows(pinned), pinned.table, place)
+            for place, pinned in self._pinned.items()
+        ]
+        if ranges := self._delivered():
+            sources.append(kafka_places(self._spark, self._settings, self.name, ranges))
+        if ledger:
+            sources.append(ledger_places(self._spark, ledger, self.name))
+        return reduce(DataFrame.unionAll, sources)
+
+    def _rows(self, pinned: Pinned) -> DataFrame:
+        rows = pinned.rows(self._spark, self.name)
+        starts = {number: self._proven.get(number, 0) for number in self._numbers()}
+        if any(starts.values()):
+            # Lets Iceberg skip files, which the condition per partition doesn't.
+            rows = rows.where(F.col(pinned.table.offset_column) >= min(starts.values()))
+        return past(self._proven, rows, pinned.table)
+
+    def _delivered(self) -> dict[int, range]:
+        """Partition -> what Kafka holds of the offsets to compare."""
+        ranges = {
+            number: range(
+                max(held.start, self._proven.get(number, 0)),
+                min(held.stop, self.bounds.end(RAW, number)),
+            )
+            for number, held in self._held.items()
+        }
+        return {number: offsets for number, offsets in ranges.items() if offsets}
+
+
+def _record(spark: SparkSession, result: Audit) -> None:
+    at = datetime.now(UTC)
+    rows = [
+        (p.topic, p.partition, p.start, p.frontier, p.raw, p.staged, p.dead, p.duplicate, at)
+        for p in result.partitions
+        if p.start < p.frontier
+    ]
+    if rows:
+        columns = ", ".join(f"{name} {AUDITS.spark_type(name)}" for name in AUDITS.column_names)
+        spark.createDataFrame(rows, columns).writeTo(AUDITS.identifier).append()

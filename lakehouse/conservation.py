@@ -1,0 +1,191 @@
+"""(partition, offset, place) of one topic -> what each partition holds, and what is wrong with it.
+
+Offsets are compared as sets: Kafka leaves some out where it compacts and at transactions.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.bookmarks import Frontier
+
+KAFKA, LEDGER, RAW, STAGED, DUPLICATE = "kafka", "ledger", "raw", "staged", "duplicate"
+# Of a dead letter: open or discarded; or settled, so that its row must be elsewhere.
+DEAD, REPLAYED, REPEATED = "dead", "replayed", "repeated"
+LETTERS = (DEAD, REPLAYED, REPEATED)
+PLACES = (KAFKA, LEDGER, RAW, STAGED, *LETTERS, DUPLICATE)
+
+
+class Gap(NamedTuple):
+    """Offsets from start to before end that are known and accepted to be missing."""
+
+    partition: int
+    start: int
+    end: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The offsets at which the judgement of a row changes."""
+
+    # Place -> frontier of its table, for each place that is a table's.
+    frontiers: dict[str, Frontier]
+    gaps: list[Gap] = field(default_factory=list)
+
+    def end(self, place: str, partition: int) -> int:
+        return self.frontiers.get(place, {}).get(partition, 0)
+
+    def is_accepted(self, partition: int, offset: int) -> bool:
+        return any(g.partition == partition and g.start <= offset < g.end for g in self.gaps)
+
+    def edges(self) -> dict[int, set[int]]:
+        edges: dict[int, set[int]] = {}
+        for frontier in self.frontiers.values():
+            for partition, end in frontier.items():
+                edges.setdefault(partition, {0}).add(end)
+        for gap in self.gaps:
+            edges.setdefault(gap.partition, {0}).update((gap.start, gap.end))
+        return edges
+
+
+def patterns(places: DataFrame, bounds: Bounds) -> DataFrame:
+    """One row per way in which offsets between two bounds lie in places: how many, first, last.
+
+    Counts of a place stop at 2, so that there are few such ways however much is wrong.
+    """
+    counts = [F.count_if(F.col("place") == place).alias(place) for place in PLACES]
+    return (
+        places.groupBy("partition", "offset")
+        .agg(*counts)
+        .select(
+            "partition",
+            "offset",
+            _zone(bounds).alias("zone"),
+            *(F.least(place, F.lit(2)).alias(place) for place in PLACES),
+        )
+        .groupBy("partition", "zone", *PLACES)
+        .agg(
+            F.count("*").alias("offsets"),
+            F.min("offset").alias("first"),
+            F.max("offset").alias("last"),
+        )
+    )
+
+
+def _zone(bounds: Bounds) -> Column:
+    """How many bounds of the partition an offset has reached."""
+    zone: Column = F.lit(0)
+    for partition, edges in bounds.edges().items():
+        reached = sum(((F.col("offset") >= edge).cast("int") for edge in edges), F.lit(0))
+        zone = F.when(F.col("partition") == partition, reached).otherwise(zone)
+    return zone
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Offsets of a partition that lie in the same places, on the same side of each bound."""
+
+    partition: int
+    first: int
+    last: int
+    offsets: int
+    counts: dict[str, int]
+
+    def has(self, *places: str) -> bool:
+        return any(self.counts.get(place) for place in places)
+
+
+class Problem(NamedTuple):
+    """A rule that offsets break, and the table that it is about."""
+
+    rule: str
+    place: str = RAW
+
+
+def problems(pattern: Pattern, bounds: Bounds) -> Iterator[Problem]:
+    """All rules that the offsets of a pattern break."""
+    partition, offset = pattern.partition, pattern.first
+    if partition < 0 or offset < 0:
+        yield from (Problem("no coordinates", place) for place in PLACES if pattern.has(place))
+        return
+    for place in (RAW, STAGED, DUPLICATE):
+        if pattern.counts.get(place, 0) > 1:
+            yield Problem("twice", place)
+    if sum(pattern.counts.get(place, 0) for place in LETTERS) > 1:
+        yield Problem("twice", DEAD)
+    yield from _beyond_bookmarks(pattern, bounds)
+    raw_end, staged_end = bounds.end(RAW, partition), bounds.end(STAGED, partition)
+    if offset < raw_end and not pattern.has(RAW) and not bounds.is_accepted(partition, offset):
+        if pattern.has(KAFKA, STAGED, *LETTERS, DUPLICATE):
+            yield Problem("not in raw")
+        if pattern.has(LEDGER):
+            yield Problem("acknowledged")
+    if pattern.has(RAW) and offset < min(raw_end, staged_end):
+        yield from _unsettled(pattern)
+    if sum(pattern.has(place) for place in (STAGED, DEAD, DUPLICATE)) > 1:
+        yield Problem("in two places", STAGED)
+
+
+def _beyond_bookmarks(pattern: Pattern, bounds: Bounds) -> Iterator[Problem]:
+    partition, offset = pattern.partition, pattern.first
+    for place, letters in ((RAW, ()), (STAGED, ()), (DEAD, LETTERS), (DUPLICATE, ())):
+        if pattern.has(place, *letters) and offset >= bounds.end(place, partition):
+            yield Problem("beyond the bookmark", place)
+    ahead = max(bounds.end(RAW, partition), bounds.end(STAGED, partition))
+    for place, letters in ((DEAD, LETTERS), (DUPLICATE, ())):
+        if pattern.has(place, *letters) and offset >= ahead:
+            yield Problem("ahead of raw", place)
+
+
+def _unsettled(pattern: Pattern) -> Iterator[Problem]:
+    unkept = [
+        place
+        for letter, place in ((REPLAYED, STAGED), (REPEATED, DUPLICATE))
+        if pattern.has(letter) and not pattern.has(place)
+    ]
+    yield from (Problem("settled, but not there", place) for place in unkept)
+    if not unkept and not pattern.has(STAGED, DEAD, DUPLICATE):
+        yield Problem("unaccounted", STAGED)
+
+
+@dataclass
+class PartitionCount:
+    """Of one partition, offsets from `start` to before `frontier` by place.
+
+    Accepted gaps are counted whole, wherever they lie.
+    """
+
+    topic: str
+    partition: int
+    start: int
+    delivered: int = 0
+    raw: int = 0
+    staged: int = 0
+    dead: int = 0
+    duplicate: int = 0
+    accepted_gap: int = 0
+    frontier: int = 0
+
+    def add(self, pattern: Pattern) -> None:
+        if pattern.first < self.frontier:
+            self.delivered += pattern.offsets * pattern.has(KAFKA)
+            self.raw += pattern.offsets * pattern.has(RAW)
+            self.staged += pattern.offsets * pattern.has(STAGED)
+            self.dead += pattern.offsets * pattern.has(DEAD)
+            self.duplicate += pattern.offsets * pattern.has(DUPLICATE)
+
+    def row(self) -> list:
+        return list(asdict(self).values())
+
+
+def covered(gaps: Iterable[Gap]) -> int:
+    """How many offsets of a partition they are together; where they overlap, once."""
+    count = reached = 0
+    for gap in sorted(gaps, key=lambda gap: gap.start):
+        count += max(0, gap.end - max(gap.start, reached))
+        reached = max(reached, gap.end)
+    return count

@@ -1,0 +1,129 @@
+"""Kafka, tables, a ledger -> (partition, offset, place): where the offsets of a topic are."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.bookmarks import Frontier, read_bookmark
+from lakehouse.conservation import DEAD, KAFKA, LEDGER, REPEATED, REPLAYED, Gap
+from lakehouse.contracts import CONTRACTS
+from lakehouse.dead_letters import DUPLICATE as OUTCOME_DUPLICATE
+from lakehouse.dead_letters import REPLAYED as OUTCOME_REPLAYED
+from lakehouse.errors import LakehouseError
+from lakehouse.settings import Settings
+from lakehouse.tables import ACCEPTED_GAPS, AUDITS, DEAD_LETTERS, Table
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A table at one snapshot, which a later commit doesn't change."""
+
+    table: Table
+    snapshot: int | None
+    frontier: Frontier
+
+    def rows(self, spark: SparkSession, topic: str) -> DataFrame:
+        """Those of the topic."""
+        if self.snapshot is None:
+            return spark.table(self.table.identifier).limit(0)
+        rows = spark.read.option("versionAsOf", self.snapshot).table(self.table.identifier)
+        return rows.where(F.col("topic") == topic) if "topic" in rows.columns else rows
+
+
+def pin(spark: SparkSession, table: Table, topic: str) -> Pinned:
+    """The frontier and the rows are of the same snapshot."""
+    bookmark = read_bookmark(spark, table, topic)
+    return Pinned(table, bookmark.snapshot_id, bookmark.frontier)
+
+
+def past(frontier: Frontier, rows: DataFrame, table: Table) -> DataFrame:
+    """The rows at or past a frontier."""
+    for partition, end in frontier.items():
+        rows = rows.where(
+            (F.col(table.partition_column) != partition) | (F.col(table.offset_column) >= end)
+        )
+    return rows
+
+
+def table_places(rows: DataFrame, table: Table, place: str) -> DataFrame:
+    return _places(rows, table, F.lit(place))
+
+
+def letter_places(letters: DataFrame) -> DataFrame:
+    """A settled letter promises its row elsewhere, unless it was discarded."""
+    place = (
+        F.when(F.col("outcome") == OUTCOME_REPLAYED, REPLAYED)
+        .when(F.col("outcome") == OUTCOME_DUPLICATE, REPEATED)
+        .otherwise(DEAD)
+    )
+    return _places(letters, DEAD_LETTERS, place)
+
+
+def _places(rows: DataFrame, table: Table, place: Column) -> DataFrame:
+    def known(name: str) -> Column:
+        return F.coalesce(name, F.lit(-1))
+
+    return rows.select(
+        known(table.partition_column).alias("partition"),
+        known(table.offset_column).alias("offset"),
+        place.alias("place"),
+    )
+
+
+def kafka_places(
+    spark: SparkSession, settings: Settings, topic: str, ranges: dict[int, range]
+) -> DataFrame:
+    """Of these offsets, those that Kafka delivers."""
+
+    def offsets(ends: dict[int, int]) -> str:
+        return json.dumps({topic: ends})
+
+    records = (
+        spark.read.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka_bootstrap_servers)
+        .option("assign", json.dumps({topic: list(ranges)}))
+        .option("startingOffsets", offsets({number: r.start for number, r in ranges.items()}))
+        .option("endingOffsets", offsets({number: r.stop for number, r in ranges.items()}))
+        # Retention may remove some in the meantime.
+        .option("failOnDataLoss", "false")
+        .load()
+    )
+    return records.select("partition", "offset", F.lit(KAFKA).alias("place"))
+
+
+def ledger_places(spark: SparkSession, ledger: Path, topic: str) -> DataFrame:
+    """JSON lines with the topic, partition and offset of each message that was acknowledged."""
+    lines = (
+        spark.read.schema("topic STRING, partition INT, offset BIGINT")
+        .option("mode", "FAILFAST")
+        .json(f"file:{ledger.absolute()}")
+    )
+    is_sound = F.col("topic").isin([contract.topic for contract in CONTRACTS]) & (
+        (F.col("partition") >= 0) & (F.col("offset") >= 0)
+    )
+    if strange := lines.where(~F.coalesce(is_sound, F.lit(False))).head():
+        raise LakehouseError(
+            f"The ledger {ledger} has a line that says {strange.asDict()}",
+            "Each must have a topic of ours, a partition and an offset",
+        )
+    return lines.where(F.col("topic") == topic).select(
+        "partition", "offset", F.lit(LEDGER).alias("place")
+    )
+
+
+def accepted_gaps(spark: SparkSession, topic: str) -> list[Gap]:
+    rows = spark.table(ACCEPTED_GAPS.identifier).where(F.col("topic") == topic).collect()
+    return [Gap(row.partition, row.start_offset, row.end_offset, row.reason) for row in rows]
+
+
+def proven_ends(spark: SparkSession) -> dict[str, Frontier]:
+    """Topic -> partition -> where the last audit that held has ended."""
+    last = spark.table(AUDITS.identifier).groupBy("topic", "partition")
+    ends: dict[str, Frontier] = defaultdict(dict)
+    for row in last.agg(F.max_by("end_offset", "audited_at").alias("end")).collect():
+        ends[row.topic][row.partition] = row.end
+    return ends

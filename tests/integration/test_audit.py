@@ -1,0 +1,385 @@
+"""Each kind of damage to a lakehouse is found, named and located, and repaired before the next."""
+
+import json
+import re
+import runpy
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import broker
+import pytest
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.audit import audit
+from lakehouse.errors import LakehouseError
+from lakehouse.files import load
+from lakehouse.ingest import ingest
+from lakehouse.kafka import read_topics
+from lakehouse.stack.home import REPOSITORY
+from lakehouse.tables import (
+    ACCEPTED_GAPS,
+    DEAD_LETTERS,
+    DUPLICATES,
+    RAW_USER_EVENTS,
+    STG_USER_EVENTS,
+    create_missing,
+    current_snapshot,
+)
+
+pytestmark = pytest.mark.usefixtures("topics")
+produce = partial(broker.produce, key="u")
+EVENT = (
+    '{{"event_id":"audit-{id}","user_id":"u","product_id":"P1","event_type":"view",'
+    '"event_timestamp":"2026-03-05T10:00:00Z","event_data":{{}}}}'
+)
+RAW, STAGED = RAW_USER_EVENTS.identifier, STG_USER_EVENTS.identifier
+LETTERS = DEAD_LETTERS.identifier
+
+
+@pytest.fixture(scope="module")
+def ingested(spark, settings, topics) -> int:
+    """Two ingests: 4 good messages and 1 bad one, then 1 good one. Their partition."""
+    produce(settings, *(EVENT.format(id=number) for number in range(4)), "audit-4 is no JSON")
+    ingest(spark, settings)
+    produce(settings, EVENT.format(id=5))
+    ingest(spark, settings)
+    return spark.table(STAGED).where("event_id = 'audit-5'").head().kafka_partition
+
+
+@pytest.fixture
+def offset_of(spark, ingested):
+    def of(event_id: str) -> int:
+        return spark.table(STAGED).where(f"event_id = '{event_id}'").head().kafka_offset
+
+    return of
+
+
+@contextmanager
+def repaired(spark, *tables):
+    """Afterwards the tables are at the snapshots that they are at now; or empty, without one."""
+    before = [(table, current_snapshot(spark, table)) for table in tables]
+    try:
+        yield
+    finally:
+        for table, snapshot in before:
+            if not snapshot:
+                spark.sql(f"DELETE FROM {table.identifier}")
+            elif current_snapshot(spark, table) != snapshot:
+                spark.sql(
+                    "CALL lake.system.set_current_snapshot(:table, :snapshot)",
+                    {"table": table.identifier, "snapshot": snapshot},
+                )
+
+
+@pytest.fixture
+def found(spark, settings, ingested):
+    def by_rule(**options) -> dict:
+        return {finding.rule: finding for finding in audit(spark, settings, **options).findings}
+
+    return by_rule
+
+
+def test_an_empty_lakehouse_is_conserved(spark, settings):
+    create_missing(spark)
+    if spark.table(RAW).head():
+        pytest.skip("other tests were here")
+    assert audit(spark, settings).verdict == "conserved: 0 messages, each exactly once"
+
+
+def test_each_message_is_counted_where_it_is(spark, settings, ingested):
+    result = audit(spark, settings, is_full=True)
+    assert result.findings == []
+    (counts,) = (
+        p for p in result.partitions if (p.topic, p.partition) == ("user-events", ingested)
+    )
+    assert (counts.start, counts.duplicate, counts.accepted_gap) == (0, 0, 0)
+    assert counts.delivered == counts.raw == counts.frontier == counts.staged + counts.dead >= 6
+    assert counts.dead >= 1
+
+
+def test_an_audit_goes_on_where_the_last_one_that_held_has_ended(spark, settings, ingested, query):
+    full = audit(spark, settings, is_full=True)
+    (counts,) = (p for p in full.partitions if (p.topic, p.partition) == ("user-events", ingested))
+    newest = f"""SELECT start_offset, end_offset, raw, staged, dead FROM ops.audits
+        WHERE topic = 'user-events' AND partition = {ingested} ORDER BY audited_at DESC"""
+    proven = query(newest)
+    assert proven[0] == [0, counts.frontier, counts.raw, counts.staged, counts.dead]
+
+    again = audit(spark, settings)
+    assert again.verdict == "conserved: 0 messages, each exactly once"
+    assert all(partition.start == partition.frontier for partition in again.partitions)
+    assert query(newest) == proven
+
+    produce(settings, EVENT.format(id="later"))
+    ingest(spark, settings)
+    later = audit(spark, settings)
+    assert later.verdict == "conserved: 1 messages, each exactly once"
+    assert query(newest)[0] == [counts.frontier, counts.frontier + 1, 1, 1, 0]
+
+
+def test_a_loss_below_the_last_proof_is_found_by_a_full_audit_alone(spark, settings, found):
+    audit(spark, settings)
+    with repaired(spark, STG_USER_EVENTS):
+        spark.sql(f"DELETE FROM {STAGED} WHERE event_id = 'audit-2'")
+        assert found() == {}
+        assert found(is_full=True).keys() == {"unaccounted"}
+
+
+def test_a_deleted_staged_row_is_found(spark, found, offset_of, ingested):
+    offset = offset_of("audit-2")
+    with repaired(spark, STG_USER_EVENTS):
+        spark.sql(f"DELETE FROM {STAGED} WHERE event_id = 'audit-2'")
+        findings = found(is_full=True)
+    assert findings.keys() == {"unaccounted"}
+    finding = findings["unaccounted"]
+    assert (finding.count, finding.examples) == (1, [f"user-events/{ingested}/{offset}"])
+    assert "CALL lake.system.rollback_to_snapshot('staging.stg_user_events'" in finding.fix
+    assert found(is_full=True) == {}
+
+
+def test_a_row_that_is_twice_in_a_table_is_found_there(spark, found):
+    tables = (STG_USER_EVENTS, RAW_USER_EVENTS, DEAD_LETTERS)
+    conditions = ("event_id = 'audit-2'", "offset = 0", "CAST(value AS STRING) LIKE 'audit-4%'")
+    for table, condition in zip(tables, conditions, strict=True):
+        with repaired(spark, table):
+            rows = spark.table(table.identifier).where(condition).limit(1)
+            rows.writeTo(table.identifier).append()
+            findings = found(is_full=True)
+        assert findings.keys() == {"twice"}
+        assert findings["twice"].count == 1
+        assert f"more than once in {table.name}" in str(findings["twice"])
+
+
+def letter_of(spark, event_id: str, outcome: str):
+    """A dead letter at the offset of a staged event."""
+    coordinates = spark.table(STAGED).where(f"event_id = '{event_id}'").head()
+    spark.sql(
+        f"INSERT INTO {LETTERS} (topic, partition, offset, kafka_timestamp, outcome) VALUES "
+        f"('user-events', {coordinates.kafka_partition}, {coordinates.kafka_offset}, "
+        f"TIMESTAMP '2026-03-05 10:00:00', {outcome})"
+    )
+
+
+def test_a_message_that_is_staged_and_dead_is_found(spark, found, offset_of, ingested):
+    with repaired(spark, DEAD_LETTERS):
+        letter_of(spark, "audit-1", "NULL")
+        findings = found(is_full=True)
+    assert findings.keys() == {"in two places"}
+    assert findings["in two places"].examples == [f"user-events/{ingested}/{offset_of('audit-1')}"]
+
+
+def test_a_letter_that_was_settled_elsewhere_must_be_there(spark, settings, found):
+    with repaired(spark, DEAD_LETTERS, STG_USER_EVENTS):
+        letter_of(spark, "audit-1", "'replayed'")
+        assert found(is_full=True) == {}
+        spark.sql(f"DELETE FROM {STAGED} WHERE event_id = 'audit-1'")
+        findings = found(is_full=True)
+        assert findings.keys() == {"settled, but not there"}
+        assert "settled as rows of staging.stg_user_events" in str(*findings.values())
+
+
+def test_a_duplicate_counts_instead_of_a_staged_row(spark, settings, ingested, found):
+    with repaired(spark, DUPLICATES, STG_USER_EVENTS, DEAD_LETTERS):
+        letter_of(spark, "audit-1", "'duplicate'")
+        event = spark.table(STAGED).where("event_id = 'audit-1'").head()
+        spark.sql(f"DELETE FROM {STAGED} WHERE event_id = 'audit-1'")
+        assert "settled as rows of ops.duplicates" in str(*found(is_full=True).values())
+        spark.sql(
+            f"INSERT INTO {DUPLICATES.identifier} VALUES ('user-events', {ingested}, "
+            f"{event.kafka_offset}, TIMESTAMP '2026-03-05 10:00:00', 'audit-1', 0, 0)"
+        )
+        result = audit(spark, settings, is_full=True)
+        assert result.findings == []
+        assert sum(partition.duplicate for partition in result.partitions) == 1
+        spark.sql(f"UPDATE {LETTERS} SET outcome = NULL WHERE outcome = 'duplicate'")
+        assert found(is_full=True).keys() == {"in two places"}
+
+
+def test_a_deleted_raw_row_is_found(spark, found, offset_of, ingested):
+    offset = offset_of("audit-2")
+    with repaired(spark, RAW_USER_EVENTS):
+        spark.sql(f"DELETE FROM {RAW} WHERE partition = {ingested} AND offset = {offset}")
+        findings = found(is_full=True)
+    assert findings.keys() == {"not in raw"}
+    assert findings["not in raw"].examples == [f"user-events/{ingested}/{offset}"]
+
+
+def test_what_kafka_holds_and_no_table_is_found(spark, found, offset_of, ingested):
+    offset = offset_of("audit-2")
+    with lost(spark, ingested, offset):
+        findings = found(is_full=True)
+    assert findings.keys() == {"not in raw"}
+
+
+@contextmanager
+def lost(spark, partition: int, offset: int):
+    with repaired(spark, RAW_USER_EVENTS, STG_USER_EVENTS):
+        spark.sql(f"DELETE FROM {RAW} WHERE partition = {partition} AND offset = {offset}")
+        spark.sql(
+            f"DELETE FROM {STAGED} WHERE kafka_partition = {partition} AND kafka_offset = {offset}"
+        )
+        yield
+
+
+def test_an_accepted_gap_is_shown_and_explains_what_is_missing(
+    spark, settings, offset_of, ingested
+):
+    offset = offset_of("audit-2")
+    with lost(spark, ingested, offset), repaired(spark, ACCEPTED_GAPS):
+        spark.sql(
+            f"INSERT INTO {ACCEPTED_GAPS.identifier} VALUES ('user-events', {ingested}, {offset}, "
+            f"{offset + 1}, 'the disk was full', TIMESTAMP '2026-03-06 00:00:00')"
+        )
+        result = audit(spark, settings, is_full=True)
+    assert result.findings == []
+    assert [gap.reason for gap in result.gaps["user-events"]] == ["the disk was full"]
+    counts = {p.partition: p for p in result.partitions if p.topic == "user-events"}
+    assert counts[ingested].accepted_gap == 1
+    assert counts[ingested].raw == counts[ingested].delivered - 1
+
+
+def test_a_rolled_back_table_is_to_be_filled_by_the_next_ingest(spark, found, ingested):
+    (first, *_) = spark.table(f"{STAGED}.history").orderBy("made_current_at").collect()
+    with repaired(spark, STG_USER_EVENTS):
+        spark.sql(
+            "CALL lake.system.rollback_to_snapshot(:table, :snapshot)",
+            {"table": STG_USER_EVENTS.identifier, "snapshot": first.snapshot_id},
+        )
+        findings = found()
+    assert findings.keys() == {"apart"}
+    assert findings["apart"].examples == [f"user-events/{ingested}"]
+    assert "run jobs/ingest.py again" in findings["apart"].fix
+
+
+def test_a_rollback_of_what_was_proven_is_found(spark, settings, found):
+    audit(spark, settings)
+    tables = (RAW_USER_EVENTS, STG_USER_EVENTS)
+    with repaired(spark, *tables):
+        for table in tables:
+            (first, *_) = (
+                spark.table(f"{table.identifier}.history").orderBy("made_current_at").collect()
+            )
+            spark.sql(
+                "CALL lake.system.rollback_to_snapshot(:table, :snapshot)",
+                {"table": table.identifier, "snapshot": first.snapshot_id},
+            )
+        assert found().keys() == {"rolled back"}
+
+
+def test_a_row_at_an_offset_that_its_table_has_not_come_to_is_found(spark, found):
+    with repaired(spark, RAW_USER_EVENTS):
+        rows = spark.table(RAW).limit(1)
+        rows.withColumn("offset", F.col("offset") + 10_000).writeTo(RAW).append()
+        findings = found()
+    assert findings.keys() == {"beyond the bookmark"}
+    assert "offsets in raw.user_events lie" in str(findings["beyond the bookmark"])
+
+
+def test_a_frontier_beyond_the_end_of_the_topic_is_found(found, monkeypatch, ingested):
+    def cut_short(settings, names):
+        (topic,) = read_topics(settings, names)
+        return [replace(topic, latest=topic.latest | {ingested: 1})]
+
+    monkeypatch.setattr("lakehouse.audit.read_topics", cut_short)
+    findings = found()
+    assert findings.keys() == {"not of this topic"}
+    assert "Kafka has only come to 1" in str(findings["not of this topic"])
+
+
+def test_a_file_that_is_missing_or_cut_is_found(spark, found):
+    file = spark.table(f"{STAGED}.files").head().file_path
+    io = load(spark, STG_USER_EVENTS).io()
+    content = io.newInputFile(file).newStream().readAllBytes()
+
+    def write(data: bytes) -> None:
+        stream = io.newOutputFile(file).createOrOverwrite()
+        stream.write(data)
+        stream.close()
+
+    try:
+        io.deleteFile(file)
+        missing = found()
+        write(content[:-1])
+        cut = found()
+    finally:
+        write(content)
+    assert missing.keys() == cut.keys() == {"files"}
+    assert missing["files"].examples == [f"{file} is missing"]
+    assert cut["files"].examples == [
+        f"{file} has {len(content) - 1:,} bytes instead of {len(content):,}"
+    ]
+    assert found(is_full=True) == {}
+
+
+@pytest.fixture
+def ledger(settings, tmp_path, ingested):
+    """All that Kafka holds, and one message that it will hold."""
+    end = read_topics(settings, ["user-events"])[0].latest[ingested]
+    file = tmp_path / "acknowledged messages.jsonl"
+    lines = ({"topic": "user-events", "partition": ingested, "offset": o} for o in range(end))
+    later = {"topic": "user-events", "partition": ingested, "offset": end + 5}
+    file.write_text("".join(json.dumps(line) + "\n" for line in [*lines, later]))
+    return file
+
+
+def test_what_a_producer_had_acknowledged_is_in_raw(spark, settings, ledger, offset_of, ingested):
+    result = audit(spark, settings, ledger=ledger)
+    assert result.findings == []
+    assert result.acknowledged == len(ledger.read_text().splitlines())
+    assert result.not_yet_taken_in == 1
+
+    with lost(spark, ingested, offset := offset_of("audit-2")):
+        found = {f.rule: f for f in audit(spark, settings, ledger=ledger).findings}
+    assert found.keys() == {"not in raw", "acknowledged"}
+    assert found["acknowledged"].examples == [f"user-events/{ingested}/{offset}"]
+
+
+def test_a_line_of_the_ledger_that_is_of_no_message_is_refused(spark, settings, ledger):
+    with ledger.open("a") as file:
+        file.write('{"topic": "user-events", "offset": 5}\n')
+    with pytest.raises(LakehouseError, match=r"has a line that says .*'partition': None"):
+        audit(spark, settings, ledger=ledger)
+
+
+@pytest.fixture
+def failed_job(spark, settings, ingested, monkeypatch, capsys):
+    """jobs/audit.py with these words, in the session of the tests; what it prints."""
+
+    def run(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["audit.py", *words])
+        script = runpy.run_path(f"{REPOSITORY}/jobs/audit.py")
+        options = script["parse"]()
+        capsys.readouterr()
+        with pytest.raises(SystemExit, match="1"):
+            script["main"](options, spark, settings)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_job_ends_with_its_verdict(command, ingested, ledger):
+    printed = command("spark-submit", "jobs/audit.py", "--full", "--ledger", str(ledger)).stdout
+    assert re.search(rf"user-events +{ingested} +0 ", printed)
+    assert "1 of them not yet taken in" in printed
+    assert printed.splitlines()[-1].startswith("verdict: conserved: ")
+
+
+def test_the_job_fails_with_findings(command, spark, ingested, failed_job):
+    with repaired(spark, STG_USER_EVENTS):
+        spark.sql(f"DELETE FROM {STAGED} WHERE event_id = 'audit-2'")
+        document = command("spark-submit", "jobs/audit.py", "--full", "--json", exit_code=1).stdout
+        printed = failed_job("--full").splitlines()
+    audited = json.loads(document)
+    assert audited["verdict"] == "NOT conserved: 1 findings"
+    assert not audited["is_conserved"]
+    (finding,) = audited["findings"]
+    assert (finding["rule"], finding["count"]) == ("unaccounted", 1)
+    (partition,) = (
+        p
+        for p in audited["partitions"]
+        if (p["topic"], p["partition"]) == ("user-events", ingested)
+    )
+    assert partition["staged"] + partition["dead"] == partition["raw"] - 1
+    assert printed[-1] == "verdict: NOT conserved: 1 findings"
+    assert printed[-2].startswith("user-events: 1 offsets in raw are neither staged nor dead")
