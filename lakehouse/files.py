@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pyspark.sql import SparkSession
 
+from lakehouse.commit import iceberg_table
 from lakehouse.tables import Table
 
 
@@ -13,7 +14,7 @@ def damaged_files(spark: SparkSession, table: Table) -> Iterator[str]:
     listed = {row.file_path: row.file_size_in_bytes for row in files.collect()}
     if not listed:
         return
-    loaded = load(spark, table)
+    loaded = iceberg_table(spark, table)
     # One listing of a folder, instead of one request per file.
     infos = loaded.io().listPrefix(f"{loaded.location()}/").iterator()
     found = {}
@@ -30,12 +31,3 @@ def damaged_files(spark: SparkSession, table: Table) -> Iterator[str]:
             found[path] = file.getLength()
         if found[path] != size:
             yield f"{path} has {found[path]:,} bytes instead of {size:,}"
-
-
-def load(spark: SparkSession, table: Table):
-    """The table as Iceberg's own Java object."""
-    jvm = spark.sparkContext._jvm
-    assert jvm, "a session has one"  # noqa: S101
-    return jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(
-        spark._jsparkSession, table.identifier
-    )

@@ -12,8 +12,8 @@ import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit import audit
+from lakehouse.commit import iceberg_table
 from lakehouse.errors import LakehouseError
-from lakehouse.files import load
 from lakehouse.ingest import ingest
 from lakehouse.kafka import read_topics
 from lakehouse.stack.home import REPOSITORY
@@ -289,7 +289,7 @@ def test_a_frontier_beyond_the_end_of_the_topic_is_found(found, monkeypatch, ing
 
 def test_a_file_that_is_missing_or_cut_is_found(spark, found):
     file = spark.table(f"{STAGED}.files").head().file_path
-    io = load(spark, STG_USER_EVENTS).io()
+    io = iceberg_table(spark, STG_USER_EVENTS).io()
     content = io.newInputFile(file).newStream().readAllBytes()
 
     def write(data: bytes) -> None:
