@@ -79,9 +79,11 @@ def _text(payload: bytearray | None) -> str:
     return repr(payload and payload.decode(errors="backslashreplace"))
 
 
-def replay(spark: SparkSession, which: Selection, options: argparse.Namespace) -> None:
+def replay(
+    spark: SparkSession, settings: Settings, which: Selection, options: argparse.Namespace
+) -> None:
     columns = ["topic", "tried", "passed", "staged", "still dead", "cut"]
-    results = dead_letters.replay(spark, which, options.dry_run)
+    results = dead_letters.replay(spark, settings, which, options.dry_run)
     print_table(
         columns,
         ([vars(result)[column.replace(" ", "_")] for column in columns] for result in results),
@@ -93,18 +95,23 @@ def replay(spark: SparkSession, which: Selection, options: argparse.Namespace) -
         print("dry run: nothing was changed")
 
 
-def discard(spark: SparkSession, which: Selection, options: argparse.Namespace) -> None:
-    count = dead_letters.discard(spark, which, options.reason, options.dry_run)
+def discard(
+    spark: SparkSession, settings: Settings, which: Selection, options: argparse.Namespace
+) -> None:
+    count = dead_letters.discard(spark, settings, which, options.reason, options.dry_run)
     print(f"{count:,} dead letters {'would be' if options.dry_run else 'are'} discarded")
 
 
-def main(options: argparse.Namespace, spark: SparkSession, _settings: Settings) -> None:
+def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -> None:
     create_missing(spark)
     if options.command == "summary":
         summarize(spark)
         return
     which = Selection(options.topic, options.error_class, options.day, tuple(options.positions))
-    {"show": show, "replay": replay, "discard": discard}[options.command](spark, which, options)
+    if options.command == "show":
+        show(spark, which, options)
+        return
+    {"replay": replay, "discard": discard}[options.command](spark, settings, which, options)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import reduce
@@ -12,6 +14,8 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.decode import decode
+from lakehouse.lock import writer_locks
+from lakehouse.settings import Settings
 from lakehouse.tables import DEAD_LETTERS, staging_table
 from lakehouse.write import append_missing, settle
 
@@ -134,17 +138,35 @@ class Replayed:
     by_class: dict[str, int]
 
 
-def replay(spark: SparkSession, selection: Selection, dry_run: bool) -> list[Replayed]:
+@contextmanager
+def _only_writer(
+    spark: SparkSession, settings: Settings, dry_run: bool
+) -> Iterator[Callable[[], None]]:
+    """Keeps an ingest out, unless nothing is to be written; yields the check before each write."""
+    if dry_run:
+        yield lambda: None
+        return
+    topics = [contract.topic for contract in CONTRACTS]
+    with writer_locks(spark, topics, settings.writer_lease_seconds) as check_locks:
+        yield check_locks
+
+
+def replay(
+    spark: SparkSession, settings: Settings, selection: Selection, dry_run: bool
+) -> list[Replayed]:
     """Hold open letters against the contracts of today.
 
     Those that pass are staged and marked, in this order: after a crash between the two the next
     replay finds them staged, and marks them. The others get their new verdict.
     """
     letters = selection.of(dead_letters(spark)).where(IS_OPEN)
-    return [_replay_topic(letters, contract, dry_run) for contract in CONTRACTS]
+    with _only_writer(spark, settings, dry_run) as check_locks:
+        return [_replay_topic(letters, contract, dry_run, check_locks) for contract in CONTRACTS]
 
 
-def _replay_topic(letters: DataFrame, contract: Contract, dry_run: bool) -> Replayed:
+def _replay_topic(
+    letters: DataFrame, contract: Contract, dry_run: bool, check_locks: Callable[[], None]
+) -> Replayed:
     letters = letters.where(F.col("topic") == contract.topic)
     cut = letters.where("value_sha256 IS NOT NULL").count()
     whole = letters.where("value_sha256 IS NULL")
@@ -156,7 +178,9 @@ def _replay_topic(letters: DataFrame, contract: Contract, dry_run: bool) -> Repl
         still_dead = sum(by_class.values())
         staged = 0
         if (passed or still_dead) and not dry_run:
+            check_locks()
             staged = append_missing(contract, decoded.where("error_class IS NULL"))
+            check_locks()
             settle(_verdicts(decoded, whole, contract))
         result = Replayed(
             contract.topic, passed + still_dead, passed, staged, still_dead, cut, by_class
@@ -197,20 +221,24 @@ def _verdicts(decoded: DataFrame, letters: DataFrame, contract: Contract) -> Dat
     )
 
 
-def discard(spark: SparkSession, selection: Selection, reason: str, dry_run: bool) -> int:
+def discard(
+    spark: SparkSession, settings: Settings, selection: Selection, reason: str, dry_run: bool
+) -> int:
     """Settle open letters as never to be staged; returns how many."""
     letters = selection.of(dead_letters(spark)).where(IS_OPEN)
-    count = letters.count()
-    if count and not dry_run:
-        settle(
-            letters.select(
-                "topic",
-                "partition",
-                "offset",
-                F.lit(datetime.now(UTC)).alias("replayed_at"),
-                F.lit(DISCARDED).alias("outcome"),
-                F.lit(reason).alias("reason"),
+    with _only_writer(spark, settings, dry_run) as check_locks:
+        count = letters.count()
+        if count and not dry_run:
+            check_locks()
+            settle(
+                letters.select(
+                    "topic",
+                    "partition",
+                    "offset",
+                    F.lit(datetime.now(UTC)).alias("replayed_at"),
+                    F.lit(DISCARDED).alias("outcome"),
+                    F.lit(reason).alias("reason"),
+                )
             )
-        )
     log.info("discarded", extra={"letters": count, "reason": reason, "dry_run": dry_run})
     return count

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 from confluent_kafka import KafkaException
@@ -14,6 +15,7 @@ from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.decode import decode
 from lakehouse.errors import LakehouseError
 from lakehouse.job import first_line
+from lakehouse.lock import writer_locks
 from lakehouse.settings import Settings
 from lakehouse.tables import create_missing
 from lakehouse.thresholds import DeadLetterLimits
@@ -47,11 +49,19 @@ class TopicReport:
 def ingest(spark: SparkSession, settings: Settings) -> list[TopicReport]:
     """Take in everything that both topics hold now, and stop."""
     check_topics(settings)
+    topics = [contract.topic for contract in CONTRACTS]
+    with writer_locks(spark, topics, settings.writer_lease_seconds) as check_locks:
+        return _ingest(spark, settings, check_locks)
+
+
+def _ingest(
+    spark: SparkSession, settings: Settings, check_locks: Callable[[], None]
+) -> list[TopicReport]:
     create_missing(spark)
     runs: list[_Run] = []
     try:
         for contract in CONTRACTS:
-            runs.append(_Run(spark, settings, contract))
+            runs.append(_Run(spark, settings, contract, check_locks))
         for run in runs:
             run.finish()
     except StreamingQueryException as error:
@@ -90,10 +100,17 @@ def check_topics(settings: Settings) -> None:
 class _Run:
     """One topic's query, from start to the end of what the topic holds now."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, contract: Contract):
+    def __init__(
+        self,
+        spark: SparkSession,
+        settings: Settings,
+        contract: Contract,
+        check_locks: Callable[[], None],
+    ):
         self._spark = spark
         self._settings = settings
         self._contract = contract
+        self._check_locks = check_locks
         self._limits = DeadLetterLimits(
             contract.topic, settings.dead_letter_warn, settings.dead_letter_stop
         )
@@ -137,6 +154,7 @@ class _Run:
     def _check(self, batch: Extent) -> None:
         try:
             self._limits.check(batch)
+            self._check_locks()
         except LakehouseError as error:
             self.refusal = error
             raise

@@ -15,6 +15,7 @@ from lakehouse.dead_letters import Position, Selection
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest import ingest
 from lakehouse.maintenance import clear_settled_letters
+from lakehouse.settings import Settings
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.tables import DEAD_LETTERS, create_missing, current_snapshot
 
@@ -104,7 +105,7 @@ def test_a_replay_stages_once_what_a_later_contract_accepts(
 def query_replay(spark, which: Selection = WISHLISTS, dry_run: bool = False) -> list:
     return [
         result
-        for result in dead_letters.replay(spark, which, dry_run)
+        for result in dead_letters.replay(spark, Settings(), which, dry_run)
         if result.topic == "user-events"
     ]
 
@@ -147,9 +148,9 @@ def test_a_discarded_letter_has_its_reason_and_is_not_replayed(
 ):
     produce(settings, event("unwanted-wish"))
     ingest(spark, settings)
-    assert dead_letters.discard(spark, WISHLISTS, "", dry_run=True) == 1
+    assert dead_letters.discard(spark, settings, WISHLISTS, "", dry_run=True) == 1
     assert places("unwanted") == {"open": 1}
-    assert dead_letters.discard(spark, WISHLISTS, "test traffic", dry_run=False) == 1
+    assert dead_letters.discard(spark, settings, WISHLISTS, "test traffic", dry_run=False) == 1
     with_wishlists()
     assert query_replay(spark)[0].tried == 0
     assert places("unwanted") == {"discarded": 1}
@@ -161,7 +162,7 @@ def test_a_discarded_letter_has_its_reason_and_is_not_replayed(
 def test_a_settled_letter_loses_its_payload_and_stays_accounted_for(spark, settings, query):
     produce(settings, event("private-wish"))
     ingest(spark, settings)
-    dead_letters.discard(spark, WISHLISTS, "test traffic", dry_run=False)
+    dead_letters.discard(spark, settings, WISHLISTS, "test traffic", dry_run=False)
     assert clear_settled_letters(spark, timedelta(days=1)) == 0
     count = "SELECT count(*) FROM ops.dead_letters"
     (before,) = query(count)
