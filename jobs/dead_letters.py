@@ -18,6 +18,7 @@ from lakehouse import dead_letters
 from lakehouse.contracts import CONTRACTS, RULES
 from lakehouse.dead_letters import Position, Selection
 from lakehouse.job import run
+from lakehouse.lock import writer_locks
 from lakehouse.report import print_table
 from lakehouse.settings import Settings
 from lakehouse.tables import create_missing
@@ -104,11 +105,16 @@ def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -
         summarize(spark)
         return
     which = Selection(options.topic, options.error_class, options.day, tuple(options.positions))
-    if options.command == "replay":
-        horizon = timedelta(days=settings.duplicate_horizon_days)
-        replay(spark, which, horizon, options.dry_run)
+    if options.command == "show":
+        show(spark, which, options)
         return
-    {"show": show, "discard": discard}[options.command](spark, which, options)
+    topics = [] if options.dry_run else [contract.topic for contract in CONTRACTS]
+    with writer_locks(spark, topics, settings.writer_lease_seconds):
+        if options.command == "replay":
+            horizon = timedelta(days=settings.duplicate_horizon_days)
+            replay(spark, which, horizon, options.dry_run)
+        else:
+            discard(spark, which, options)
 
 
 if __name__ == "__main__":

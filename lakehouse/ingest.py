@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
@@ -14,8 +15,10 @@ from lakehouse.bookmarks import Bookmark, read_bookmark
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.decode import decode
 from lakehouse.errors import LakehouseError
+from lakehouse.extent import Extent
 from lakehouse.job import first_line
 from lakehouse.kafka import Topic, publish_frontier, read_topics
+from lakehouse.lock import writer_locks
 from lakehouse.preflight import accept, accepted_gaps, plan
 from lakehouse.settings import Settings
 from lakehouse.tables import Table, create_missing, tables_of
@@ -52,12 +55,19 @@ def ingest(
     Each run begins where the tables end. Spark's checkpoint lives as long as the run: there is
     none that could be lost, grow old or disagree with the tables.
     """
-    topics = read_topics(settings, [contract.topic for contract in CONTRACTS])
-    create_missing(spark)
-    runs = [
-        _Run(spark, settings, contract, topic, accept_gap)
-        for contract, topic in zip(CONTRACTS, topics, strict=True)
-    ]
+    names = [contract.topic for contract in CONTRACTS]
+    topics = read_topics(settings, names)
+    with writer_locks(spark, names, settings.writer_lease_seconds) as check_locks:
+        create_missing(spark)
+        return _ingest(
+            [
+                _Run(spark, settings, contract, topic, accept_gap, check_locks)
+                for contract, topic in zip(CONTRACTS, topics, strict=True)
+            ]
+        )
+
+
+def _ingest(runs: list["_Run"]) -> list[TopicReport]:
     try:
         for run in runs:
             run.start()
@@ -87,17 +97,19 @@ class _Run:
         contract: Contract,
         topic: Topic,
         accept_gap: str | None,
+        check_locks: Callable[[], None],
     ):
         self._spark = spark
         self._settings = settings
         self._contract = contract
+        self._check_locks = check_locks
         self._limits = DeadLetterLimits(
             contract.topic, settings.dead_letter_warn, settings.dead_letter_stop
         )
         self._writer = Writer(
             contract,
             topic.origin,
-            self._limits.check,
+            self._check,
             settings.dead_letter_value_limit,
             timedelta(days=settings.duplicate_horizon_days),
         )
@@ -144,6 +156,10 @@ class _Run:
     def stop(self) -> None:
         if self._query:
             self._query.stop()
+
+    def _check(self, batch: Extent) -> None:
+        self._limits.check(batch)
+        self._check_locks()
 
     def _write(self, decoded: DataFrame, batch_id: int) -> None:
         started = time.monotonic()

@@ -19,6 +19,9 @@ class Settings(BaseSettings):
     dead_letter_stop: float | None = Field(None, ge=0, le=1)
     # A dead letter's value is kept whole up to here; beyond, its length, digest and beginning.
     dead_letter_value_limit: ByteSize = ByteSize(10 * 2**20)
+    # After so long without a sign of life a writer has lost its lock, and another may take it. A
+    # store that is slow for as long stops an ingest.
+    writer_lease_seconds: float = Field(60, ge=1)
     # How many days around an event's own day its event_id is searched for, for duplicates.
     duplicate_horizon_days: int = Field(0, ge=0)
 

@@ -1,0 +1,123 @@
+"""An S3 object that is replaced only on condition, through the client of the Iceberg catalog.
+
+The AWS SDK is the one that Iceberg brings into Spark's JVM, so endpoint and credentials are the
+catalog's (`spark.sql.catalog.lake.*`), and no other S3 library is needed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from py4j.protocol import Py4JError
+from pyspark.sql import SparkSession
+
+from lakehouse.errors import LakehouseError
+from lakehouse.tables import CATALOG
+
+NOT_FOUND = 404
+# Without it a connection that went dead holds a call for several times 30 s.
+TIMEOUT_SECONDS = 5
+# 409 is Amazon's answer to one of two conditional writes at the same time.
+CONDITION_FAILED = (409, 412)
+
+
+@dataclass(frozen=True)
+class Version:
+    """What the object was when it was read."""
+
+    body: str
+    etag: str
+    # By the store's clock alone: its answer's Date less Last-Modified, both in whole seconds.
+    age_seconds: float
+
+
+def catalog_properties(spark: SparkSession) -> dict[str, str]:
+    prefix = f"spark.sql.catalog.{CATALOG}."
+    return {
+        name.removeprefix(prefix): value
+        for name, value in spark.conf.getAll.items()
+        if name.startswith(prefix)
+    }
+
+
+class S3Object:
+    """In the bucket of the catalog's warehouse. Can be used from several threads."""
+
+    def __init__(self, jvm: Any, properties: dict[str, str], key: str):
+        warehouse = urlsplit(properties.get("warehouse", ""))
+        if not warehouse.scheme.startswith("s3"):
+            raise LakehouseError(
+                f"The warehouse {warehouse.geturl()!r} of the catalog `{CATALOG}` names no S3 "
+                "bucket, and the locks of the writers are kept there",
+                f"Set spark.sql.catalog.{CATALOG}.warehouse to s3://BUCKET/FOLDER",
+            )
+        self._bucket, self._key = warehouse.netloc, key
+        self._io = jvm.org.apache.iceberg.aws.s3.S3FileIO()
+        self._io.initialize(properties)
+        self._client = self._io.client()
+        self._model = jvm.software.amazon.awssdk.services.s3.model
+        self._content = jvm.software.amazon.awssdk.core.sync.RequestBody
+        self._options = (
+            jvm.software.amazon.awssdk.awscore.AwsRequestOverrideConfiguration.builder()
+            .apiCallTimeout(jvm.java.time.Duration.ofSeconds(TIMEOUT_SECONDS))
+            .build()
+        )
+
+    def read(self) -> Version | None:
+        """None if there is no such object."""
+        request = self._addressed(self._model.GetObjectRequest)
+        answer = self._unless((NOT_FOUND,), lambda: self._client.getObjectAsBytes(request.build()))
+        if answer is None:
+            return None
+        headers = answer.response().sdkHttpResponse()
+        date, modified = (
+            parsedate_to_datetime(headers.firstMatchingHeader(name).get())
+            for name in ("Date", "Last-Modified")
+        )
+        return Version(
+            answer.asUtf8String(), answer.response().eTag(), (date - modified).total_seconds()
+        )
+
+    def replace(self, etag: str | None, body: str) -> str | None:
+        """The new etag, or None if the object is not (or no longer) the version of this etag.
+
+        Without an etag: if there is an object. An answer that was lost on its way also comes out
+        as None, as the client repeats the request: read it to know.
+        """
+        request = self._addressed(self._model.PutObjectRequest)
+        request = request.ifMatch(etag) if etag else request.ifNoneMatch("*")
+        refusals = (*CONDITION_FAILED, NOT_FOUND) if etag else CONDITION_FAILED
+        content = self._content.fromString(body)
+        answer = self._unless(refusals, lambda: self._client.putObject(request.build(), content))
+        return answer and answer.eTag()
+
+    def _addressed(self, request: Any) -> Any:
+        builder = request.builder().bucket(self._bucket).key(self._key)
+        return builder.overrideConfiguration(self._options)
+
+    def _unless(self, statuses: tuple[int, ...], call: Callable[[], Any]) -> Any:
+        """What the call returns, or None if the store answers with one of these."""
+        try:
+            return call()
+        except Py4JError as error:
+            if _status(error) in statuses:
+                return None
+            cause = getattr(error, "java_exception", None)
+            raise LakehouseError(
+                f"s3://{self._bucket}/{self._key} can't be read or written: "
+                f"{cause.getMessage() if cause else error}",
+                "Check that the store answers and that you may write there, then run it again",
+            ) from error
+
+    def close(self) -> None:
+        self._io.close()
+
+
+def _status(error: Py4JError) -> int | None:
+    """Of the store's answer; None where there was none."""
+    try:
+        return error.java_exception.statusCode()
+    except (AttributeError, Py4JError):
+        return None
