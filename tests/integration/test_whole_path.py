@@ -29,7 +29,9 @@ def test_each_message_is_one_row_and_a_second_run_reads_nothing(ingested, expect
         SELECT kafka_partition, kafka_offset FROM staging.stg_user_events
         UNION ALL
         SELECT "partition", "offset" FROM ops.dead_letters
-        WHERE topic = 'user-events' AND outcome IS DISTINCT FROM 'replayed'
+        WHERE topic = 'user-events' AND coalesce(outcome, '') NOT IN ('replayed', 'duplicate')
+        UNION ALL
+        SELECT "partition", "offset" FROM ops.duplicates
     """
     offsets = query(places)
     assert re.search(rf"user-events +{EVENTS:,} ", ingested)
@@ -37,13 +39,14 @@ def test_each_message_is_one_row_and_a_second_run_reads_nothing(ingested, expect
     assert len({tuple(offset) for offset in offsets}) == len(offsets)
 
     again = command("spark-submit", "jobs/ingest.py").stdout
-    assert re.search(r"user-events +0 +0 +0 +0\n", again)
+    assert re.search(r"user-events +0 +0 +0 +0 +0\n", again)
     assert len(query(places)) == len(offsets)
 
 
 def test_what_the_generator_calls_invalid_is_dead_and_has_a_reason(expected, query):
     dead = query(
         "SELECT error_class, error_detail FROM ops.dead_letters WHERE topic = 'user-events'"
+        " AND error_class <> 'DUPLICATE_CONFLICT'"
     )
     assert len(dead) == expected["invalid"]["user-events"] > 0
     assert all(error_class and detail for error_class, detail in dead)
@@ -112,6 +115,6 @@ def test_a_users_own_file_arrives_with_its_bytes(ingested, command, query, tmp_p
     file.write_bytes(gzip.compress(line + b"\n"))
     command("python", "-m", "generator", "load", str(file), "--topic", "user-events")
     ingest = command("spark-submit", "jobs/ingest.py").stdout
-    assert re.search(r"user-events +1 +1 +0 +0\n", ingest)
+    assert re.search(r"user-events +1 +1 +0 +0 +0\n", ingest)
     rows = query("SELECT user_id, event_data FROM staging.stg_user_events WHERE event_id = 'own-1'")
     assert rows == [["me", '{"note" : "café"}']]
