@@ -239,3 +239,5 @@ def test_an_ingest_that_lost_its_lock_writes_nothing_more(spark, settings, query
     with pytest.raises(LakehouseError, match="lock on product-metadata is lost: it was taken over"):
         ingest(spark, settings)
     assert query("SELECT count(*) FROM raw.user_events") == before
+    monkeypatch.undo()
+    assert ingest(spark, settings)[0].total.dead >= 1
