@@ -5,9 +5,9 @@ from confluent_kafka import Producer
 from lakehouse.settings import Settings
 
 
-def produce(settings: Settings, *values: str, **options) -> None:
-    """Onto user-events, all acknowledged; options as of Producer.produce, such as key."""
+def produce(settings: Settings, *values: str, topic: str = "user-events", **options) -> None:
+    """All acknowledged; options as of Producer.produce, such as key."""
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
     for value in values:
-        producer.produce("user-events", value, **options)
+        producer.produce(topic, value, **options)
     assert producer.flush(10) == 0
