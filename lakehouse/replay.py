@@ -1,0 +1,253 @@
+"""raw.* -> staging.stg_*, ops.duplicates, ops.dead_letters, as the contract of today has them."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.bookmarks import Frontier, bookmark_properties, read_bookmark
+from lakehouse.changes import Change, Tables, change, positions_of
+from lakehouse.commit import TableMovedError, append
+from lakehouse.contracts import CONTRACTS, Contract
+from lakehouse.dead_letters import DISCARDED, IS_OPEN
+from lakehouse.decode import decode
+from lakehouse.duplicates import POSITION
+from lakehouse.errors import LakehouseError
+from lakehouse.lock import writer_locks
+from lakehouse.placement import DEAD, REPEATED, STAGED, WAITING, Placement, placed
+from lakehouse.settings import Settings
+from lakehouse.slices import Asked, Offsets, Slice, is_any_of, slices
+from lakehouse.tables import DEAD_LETTERS, DUPLICATES, create_missing, tables_of
+from lakehouse.write import ATTEMPTS
+
+MESSAGES_PER_SLICE = 1_000_000
+
+log = logging.getLogger("lakehouse.replay")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay came to for one topic, in messages."""
+
+    topic: str
+    examined: int
+    unchanged: int
+    # Added to staging; replaced or removed there.
+    staged: int
+    replaced: int
+    removed: int
+    # Of the dead letters: added or opened again; with another verdict; settled, as they pass now.
+    newly_dead: int
+    new_verdict: int
+    passed: int
+    # Added to ops.duplicates.
+    duplicate: int
+
+
+def replay(
+    spark: SparkSession, settings: Settings, topic: str, asked: Asked, dry_run: bool = False
+) -> Replayed:
+    """Bring the tables to what raw and the contract say of the messages that are asked for.
+
+    Only what differs is committed, so a replay that was interrupted is run again and goes on.
+    """
+    (contract,) = (each for each in CONTRACTS if each.topic == topic)
+    topics = [] if dry_run else [topic]
+    with writer_locks(spark, topics, settings.writer_lease_seconds) as check_locks:
+        create_missing(spark)
+        return _Replay(spark, settings, contract, asked, dry_run, check_locks).run()
+
+
+class _Replay:
+    def __init__(
+        self,
+        spark: SparkSession,
+        settings: Settings,
+        contract: Contract,
+        asked: Asked,
+        dry_run: bool,
+        check_locks: Callable[[], None],
+    ):
+        self._spark = spark
+        self._contract = contract
+        self._asked = asked
+        self._dry_run = dry_run
+        self._horizon = timedelta(days=settings.duplicate_horizon_days)
+        self._value_limit = settings.dead_letter_value_limit
+        raw, *self._others = tables_of(contract)
+        self._raw = raw
+        self._check_locks = check_locks
+        self._tables = Tables(spark, contract.topic, dry_run, check_locks)
+
+    def run(self) -> Replayed:
+        asked = self._spark.table(self._raw.identifier).where(self._asked.condition)
+        counts = self._bring_all(asked, is_last=False)
+        pending = self._pending(bool(counts[WAITING]))
+        if not pending.isEmpty():
+            late = asked.join(pending.toDF("partition", "offset"), ["partition", "offset"], "semi")
+            again = self._bring_all(late, is_last=True)
+            again.pop("examined", None)
+            counts += again
+        if not self._dry_run:
+            self._close_up()
+        names = ("examined", "staged", "replaced", "removed", "newly_dead", "new_verdict")
+        return Replayed(
+            self._contract.topic,
+            unchanged=counts["examined"] - counts["changed"],
+            **{name: counts[name] for name in (*names, "passed", "duplicate")},
+        )
+
+    def _bring_all(self, messages: DataFrame, is_last: bool) -> Counter[str]:
+        """Slice by slice; `is_last` as of placed."""
+        counts: Counter[str] = Counter()
+        parts = list(slices(messages, MESSAGES_PER_SLICE))
+        for number, part in enumerate(parts, start=1):
+            started = time.monotonic()
+            found = self._bring(part, messages, is_last)
+            counts += found
+            log.info(
+                "slice replayed",
+                extra={
+                    "topic": self._contract.topic,
+                    "slice": f"{number} of {len(parts)}",
+                    "days": f"{part.first_day}..{part.last_day}",
+                    "is_last": is_last,
+                    **found,
+                    "dry_run": self._dry_run,
+                    "seconds": round(time.monotonic() - started, 2),
+                },
+            )
+        return counts
+
+    def _bring(self, part: Slice, messages: DataFrame, is_last: bool) -> Counter[str]:
+        records = part.of(messages).withColumnsRenamed(
+            {"kafka_timestamp": "timestamp", "timestamp_type": "timestampType"}
+        )
+        decoded = decode(records, self._contract).dropDuplicates(POSITION).persist()
+        try:
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    return self._bring_decoded(decoded, part, is_last)
+                except TableMovedError as error:
+                    log.warning(f"{error}; comparing again", extra={"attempt": attempt})
+        finally:
+            decoded.unpersist()
+        raise LakehouseError(
+            f"The tables of {self._contract.topic} changed {ATTEMPTS} times during the replay",
+            "Run this again when their maintenance is done",
+        )
+
+    def _bring_decoded(self, decoded: DataFrame, part: Slice, is_last: bool) -> Counter[str]:
+        self._tables.look(self._others)
+        rows = {table: self._tables.rows(table) for table in self._others}
+        is_near = F.col(POSITION[1]).between(*part.bounds)
+        held = {table: each.where(is_near) for table, each in rows.items()}
+        staged = rows[self._others[0]]
+        placement = placed(self._contract, decoded, held, staged, self._horizon, is_last)
+        changes = self._changes(placement)
+        counts = _count(placement.places, changes)
+        for each in changes:
+            if each:
+                self._tables.apply(each)
+        return counts
+
+    def _changes(self, placement: Placement) -> list[Change | None]:
+        """In the order of commits: a message is first where it goes to, then gone where it was."""
+        now = datetime.now(UTC)
+        dead = placement.dead_letters(self._value_limit, now)
+        staging, *others = self._others
+        changes = [
+            change(DEAD_LETTERS, dead, placement.held_at(DEAD_LETTERS, DEAD)),
+            change(staging, placement.staged(), placement.held_at(staging)),
+        ]
+        if DUPLICATES in others:
+            duplicates = placement.duplicates()
+            changes.append(change(DUPLICATES, duplicates, placement.held_at(DUPLICATES)))
+        letters = placement.held_at(DEAD_LETTERS, STAGED, REPEATED)
+        changes.append(change(DEAD_LETTERS, placement.settled_letters(now), letters))
+        return changes
+
+    def _pending(self, letters_wait: bool) -> DataFrame:
+        """POSITION of open letters, if some would pass, and of duplicates that lost their first.
+
+        A first that is not staged, and nothing else either, is only not replayed yet.
+        """
+        letters = self._tables.rows(DEAD_LETTERS)
+        pending = letters.where(IS_OPEN if letters_wait else "false").select(POSITION)
+        if DUPLICATES in self._others:
+            duplicates = self._tables.rows(DUPLICATES)
+            dead = letters.where(f"{IS_OPEN} OR outcome = '{DISCARDED}'")
+            other = dead.select(POSITION).union(duplicates.select(POSITION))
+            first = {"first_partition": POSITION[0], "first_offset": POSITION[1]}
+            orphans = (
+                duplicates.withColumnsRenamed({name: f"own_{name}" for name in POSITION})
+                .withColumnsRenamed(first)
+                .join(self._tables.rows(self._others[0]), POSITION, "left_anti")
+                .join(other, POSITION, "left_semi")
+            )
+            pending = pending.union(orphans.select(*(f"own_{name}" for name in POSITION)))
+        return pending.distinct().localCheckpoint()
+
+    def _close_up(self) -> None:
+        """Take the bookmarks of tables up to that of raw, where all up to there was asked for.
+
+        A partition stays where it is if a message of the distance was not asked for.
+        """
+        topic = self._contract.topic
+        bookmarks = [
+            read_bookmark(self._spark, table, topic) for table in (self._raw, *self._others)
+        ]
+        raw, *others = bookmarks
+        origin = next((each.origin for each in bookmarks if each.origin), None)
+        for table, bookmark in zip(self._others, others, strict=True):
+            ahead = self._reached(raw.frontier, bookmark.frontier)
+            if ahead and origin:
+                self._check_locks()
+                properties = bookmark_properties(topic, origin, bookmark.frontier | ahead)
+                append(self._spark, table, None, bookmark.snapshot_id, properties)
+                log.info(
+                    "bookmark taken up to that of raw", extra={"table": table.name, "ends": ahead}
+                )
+
+    def _reached(self, raw: Frontier, frontier: Frontier) -> Frontier:
+        """Of a table's partitions that are behind raw, where those end that were replayed whole."""
+        distances = [
+            Offsets(partition, frontier.get(partition, 0), end - 1)
+            for partition, end in raw.items()
+            if frontier.get(partition, 0) < end
+        ]
+        if not distances:
+            return {}
+        messages = self._spark.table(self._raw.identifier).where(is_any_of(distances))
+        unasked = messages.where(~self._asked.condition).select("partition").distinct().collect()
+        left_out = {row.partition for row in unasked}
+        return {d.partition: d.last + 1 for d in distances if d.partition not in left_out}
+
+
+def _count(places: DataFrame, changes: list[Change | None]) -> Counter[str]:
+    """Messages by what happens to them."""
+    letters, staging, *_ = changes
+    marked = places
+    for flag, some in (("is_other", changes), ("new_row", [staging]), ("new_letter", [letters])):
+        positions = positions_of(some, places).withColumn(flag, F.lit(True))
+        marked = marked.join(positions, POSITION, "left")
+    is_open = "is_letter AND outcome IS NULL"
+    conditions = {
+        "examined": "true",
+        "changed": "is_other",
+        "staged": f"place = '{STAGED}' AND NOT is_staged",
+        "replaced": f"place = '{STAGED}' AND is_staged AND new_row",
+        "removed": f"place <> '{STAGED}' AND is_staged",
+        "newly_dead": f"place = '{DEAD}' AND new_letter AND NOT ({is_open})",
+        "new_verdict": f"place = '{DEAD}' AND new_letter AND {is_open}",
+        "passed": f"place IN ('{STAGED}', '{REPEATED}') AND {is_open}",
+        "duplicate": f"place = '{REPEATED}' AND NOT is_duplicate",
+        WAITING: f"place = '{WAITING}'",
+    }
+    counts = marked.select(*(F.count_if(F.expr(each)) for each in conditions.values())).collect()
+    return Counter(dict(zip(conditions, counts[0], strict=True)))
