@@ -60,11 +60,7 @@ def append(
 
 
 def replace(
-    spark: SparkSession,
-    table: Table,
-    held: DataFrame | None,
-    rows: DataFrame | None,
-    after: int | None,
+    spark: SparkSession, table: Table, held: DataFrame | None, rows: DataFrame, after: int | None
 ) -> int:
     """Delete the rows at the positions `held` and add others, at once, under append's condition.
 
@@ -77,8 +73,7 @@ def replace(
             is_there = " AND ".join(f"old.{name} = held.{name}" for name in table.position)
             merge = f"MERGE INTO {target} old USING {{held}} held ON {is_there}"
             spark.sql(f"{merge} WHEN MATCHED THEN DELETE", held=held)
-        if rows is not None:
-            rows.writeTo(target).append()
+        rows.writeTo(target).append()
 
     return _commit(spark, table, after, write).snapshotId()
 

@@ -3,15 +3,14 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.bookmarks import Frontier, bookmark_properties, read_bookmark
-from lakehouse.changes import Change, Tables, change, positions_of
+from lakehouse.changes import Change, Placement, Tables
 from lakehouse.commit import TableMovedError, append
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.dead_letters import DISCARDED, IS_OPEN
@@ -19,13 +18,27 @@ from lakehouse.decode import decode
 from lakehouse.duplicates import POSITION
 from lakehouse.errors import LakehouseError
 from lakehouse.lock import writer_locks
-from lakehouse.placement import DEAD, REPEATED, STAGED, WAITING, Placement, placed
+from lakehouse.placement import (
+    NEW_DUPLICATE,
+    NEW_LETTER,
+    NEW_ROW,
+    NEWLY_SETTLED,
+    REPEATED,
+    UNDECIDED,
+    WAITING,
+    counted,
+    decided,
+    placed,
+    repeated_among,
+)
 from lakehouse.settings import Settings
 from lakehouse.slices import Asked, Offsets, Slice, is_any_of, slices
 from lakehouse.tables import DEAD_LETTERS, DUPLICATES, create_missing, tables_of
 from lakehouse.write import ATTEMPTS
 
 MESSAGES_PER_SLICE = 1_000_000
+# The position, as raw calls it.
+MESSAGE = ["partition", "offset"]
 
 log = logging.getLogger("lakehouse.replay")
 
@@ -87,12 +100,11 @@ class _Replay:
     def run(self) -> Replayed:
         asked = self._spark.table(self._raw.identifier).where(self._asked.condition)
         counts = self._bring_all(asked, is_last=False)
-        pending = self._pending(bool(counts[WAITING]))
-        if not pending.isEmpty():
-            late = asked.join(pending.toDF("partition", "offset"), ["partition", "offset"], "semi")
-            again = self._bring_all(late, is_last=True)
-            again.pop("examined", None)
-            counts += again
+        if counts[WAITING] or counts[REPEATED]:
+            pending = self._pending(bool(counts[WAITING]))
+            if not pending.isEmpty():
+                late = self._bring_all(asked.join(pending, MESSAGE, "left_semi"), is_last=True)
+                counts += late - Counter(examined=late["examined"])
         if not self._dry_run:
             self._close_up()
         names = ("examined", "staged", "replaced", "removed", "newly_dead", "new_verdict")
@@ -145,35 +157,36 @@ class _Replay:
     def _bring_decoded(self, decoded: DataFrame, part: Slice, is_last: bool) -> Counter[str]:
         self._tables.look(self._others)
         rows = {table: self._tables.rows(table) for table in self._others}
-        is_near = F.col(POSITION[1]).between(*part.bounds)
-        held = {table: each.where(is_near) for table, each in rows.items()}
-        staged = rows[self._others[0]]
-        placement = placed(self._contract, decoded, held, staged, self._horizon, is_last)
-        changes = self._changes(placement)
-        counts = _count(placement.places, changes)
-        for each in changes:
-            if each:
-                self._tables.apply(each)
+        held = {table: each.where(part.is_at(*POSITION)) for table, each in rows.items()}
+        # Not read again once a table was changed.
+        places = placed(self._contract, decoded, held, is_last).localCheckpoint(eager=False)
+        counts = counted(places)
+        repeated = None
+        if counts[UNDECIDED]:
+            if DUPLICATES in held:
+                staged = rows[self._others[0]]
+                repeated = repeated_among(self._contract, decoded, places, staged, self._horizon)
+            places = decided(places, repeated)
+            counts = counted(places)
+        placement = Placement(self._contract, decoded, places, repeated, held[DEAD_LETTERS])
+        for each in self._changes(placement, counts):
+            self._tables.apply(each)
         return counts
 
-    def _changes(self, placement: Placement) -> list[Change | None]:
+    def _changes(self, placement: Placement, counts: Counter[str]) -> Iterator[Change]:
         """In the order of commits: a message is first where it goes to, then gone where it was."""
         now = datetime.now(UTC)
-        dead = placement.dead_letters(self._value_limit, now)
-        staging, *others = self._others
-        changes = [
-            change(DEAD_LETTERS, dead, placement.held_at(DEAD_LETTERS, DEAD)),
-            change(staging, placement.staged(), placement.held_at(staging)),
-        ]
-        if DUPLICATES in others:
-            duplicates = placement.duplicates()
-            changes.append(change(DUPLICATES, duplicates, placement.held_at(DUPLICATES)))
-        letters = placement.held_at(DEAD_LETTERS, STAGED, REPEATED)
-        changes.append(change(DEAD_LETTERS, placement.settled_letters(now), letters))
-        return changes
+        if counts[NEW_LETTER]:
+            yield placement.dead(self._value_limit, now)
+        if counts[NEW_ROW]:
+            yield placement.staged()
+        if counts[NEW_DUPLICATE]:
+            yield placement.duplicates(self._tables.rows(DUPLICATES).limit(0))
+        if counts[NEWLY_SETTLED]:
+            yield placement.settled(now)
 
     def _pending(self, letters_wait: bool) -> DataFrame:
-        """POSITION of open letters, if some would pass, and of duplicates that lost their first.
+        """Positions of open letters, if some would pass, and of duplicates that lost their first.
 
         A first that is not staged, and nothing else either, is only not replayed yet.
         """
@@ -191,7 +204,7 @@ class _Replay:
                 .join(other, POSITION, "left_semi")
             )
             pending = pending.union(orphans.select(*(f"own_{name}" for name in POSITION)))
-        return pending.distinct().localCheckpoint()
+        return pending.distinct().toDF(*MESSAGE).localCheckpoint()
 
     def _close_up(self) -> None:
         """Take the bookmarks of tables up to that of raw, where all up to there was asked for.
@@ -227,27 +240,3 @@ class _Replay:
         unasked = messages.where(~self._asked.condition).select("partition").distinct().collect()
         left_out = {row.partition for row in unasked}
         return {d.partition: d.last + 1 for d in distances if d.partition not in left_out}
-
-
-def _count(places: DataFrame, changes: list[Change | None]) -> Counter[str]:
-    """Messages by what happens to them."""
-    letters, staging, *_ = changes
-    marked = places
-    for flag, some in (("is_other", changes), ("new_row", [staging]), ("new_letter", [letters])):
-        positions = positions_of(some, places).withColumn(flag, F.lit(True))
-        marked = marked.join(positions, POSITION, "left")
-    is_open = "is_letter AND outcome IS NULL"
-    conditions = {
-        "examined": "true",
-        "changed": "is_other",
-        "staged": f"place = '{STAGED}' AND NOT is_staged",
-        "replaced": f"place = '{STAGED}' AND is_staged AND new_row",
-        "removed": f"place <> '{STAGED}' AND is_staged",
-        "newly_dead": f"place = '{DEAD}' AND new_letter AND NOT ({is_open})",
-        "new_verdict": f"place = '{DEAD}' AND new_letter AND {is_open}",
-        "passed": f"place IN ('{STAGED}', '{REPEATED}') AND {is_open}",
-        "duplicate": f"place = '{REPEATED}' AND NOT is_duplicate",
-        WAITING: f"place = '{WAITING}'",
-    }
-    counts = marked.select(*(F.count_if(F.expr(each)) for each in conditions.values())).collect()
-    return Counter(dict(zip(conditions, counts[0], strict=True)))

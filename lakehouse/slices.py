@@ -19,10 +19,9 @@ class Offsets:
     first: int
     last: int
 
-    @property
-    def condition(self) -> Column:
-        is_within = F.col("offset").between(self.first, self.last)
-        return (F.col("partition") == self.partition) & is_within
+    def condition(self, partition: str, offset: str) -> Column:
+        is_within = F.col(offset).between(self.first, self.last)
+        return (F.col(partition) == self.partition) & is_within
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,9 @@ class Slice:
         is_on_day = _is_on(self.first_day, self.last_day)
         return messages.where(is_on_day).where(is_any_of(self.offsets))
 
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """The smallest and the largest offset of all partitions."""
-        return min(o.first for o in self.offsets), max(o.last for o in self.offsets)
+    def is_at(self, partition: str, offset: str) -> Column:
+        """For rows that have no day of Kafka."""
+        return is_any_of(self.offsets, partition, offset)
 
 
 def slices(messages: DataFrame, limit: int) -> Iterator[Slice]:
@@ -113,5 +111,7 @@ def _is_on(first: date, last: date) -> Column:
     return F.col("kafka_timestamp").between(start, datetime.combine(last, time.max, UTC))
 
 
-def is_any_of(offsets: Iterable[Offsets]) -> Column:
-    return reduce(or_, (each.condition for each in offsets))
+def is_any_of(
+    offsets: Iterable[Offsets], partition: str = "partition", offset: str = "offset"
+) -> Column:
+    return reduce(or_, (each.condition(partition, offset) for each in offsets))
