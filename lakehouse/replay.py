@@ -6,17 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from pyspark.sql import DataFrame, SparkSession
 
-from lakehouse.bookmarks import Frontier, bookmark_properties, read_bookmark
 from lakehouse.changes import Change, Placement, Tables
-from lakehouse.commit import TableMovedError, append
+from lakehouse.commit import TableMovedError
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.dead_letters import DISCARDED, IS_OPEN
 from lakehouse.decode import decode
 from lakehouse.duplicates import POSITION
 from lakehouse.errors import LakehouseError
+from lakehouse.level import level
 from lakehouse.lock import writer_locks
 from lakehouse.placement import (
     NEW_DUPLICATE,
@@ -32,13 +33,18 @@ from lakehouse.placement import (
     repeated_among,
 )
 from lakehouse.settings import Settings
-from lakehouse.slices import Asked, Offsets, Slice, is_any_of, slices
+from lakehouse.slices import Asked, Slice, slices
 from lakehouse.tables import DEAD_LETTERS, DUPLICATES, create_missing, tables_of
 from lakehouse.write import ATTEMPTS
 
 MESSAGES_PER_SLICE = 1_000_000
 # The position, as raw calls it.
 MESSAGE = ["partition", "offset"]
+REPORTED = (
+    *("examined", "staged", "replaced", "removed", "newly_dead", "new_verdict"),
+    *("passed", "duplicate"),
+)
+Result = TypeVar("Result")
 
 log = logging.getLogger("lakehouse.replay")
 
@@ -106,12 +112,13 @@ class _Replay:
                 late = self._bring_all(asked.join(pending, MESSAGE, "left_semi"), is_last=True)
                 counts += late - Counter(examined=late["examined"])
         if not self._dry_run:
-            self._close_up()
-        names = ("examined", "staged", "replaced", "removed", "newly_dead", "new_verdict")
+            self._unless_moved(
+                lambda: level(self._spark, self._contract, self._asked, self._check_locks)
+            )
         return Replayed(
             self._contract.topic,
             unchanged=counts["examined"] - counts["changed"],
-            **{name: counts[name] for name in (*names, "passed", "duplicate")},
+            **{name: counts[name] for name in REPORTED},
         )
 
     def _bring_all(self, messages: DataFrame, is_last: bool) -> Counter[str]:
@@ -129,7 +136,7 @@ class _Replay:
                     "slice": f"{number} of {len(parts)}",
                     "days": f"{part.first_day}..{part.last_day}",
                     "is_last": is_last,
-                    **found,
+                    **{name: found[name] for name in REPORTED},
                     "dry_run": self._dry_run,
                     "seconds": round(time.monotonic() - started, 2),
                 },
@@ -142,13 +149,17 @@ class _Replay:
         )
         decoded = decode(records, self._contract).dropDuplicates(POSITION).persist()
         try:
-            for attempt in range(1, ATTEMPTS + 1):
-                try:
-                    return self._bring_decoded(decoded, part, is_last)
-                except TableMovedError as error:
-                    log.warning(f"{error}; comparing again", extra={"attempt": attempt})
+            return self._unless_moved(lambda: self._bring_decoded(decoded, part, is_last))
         finally:
             decoded.unpersist()
+
+    def _unless_moved(self, step: Callable[[], Result]) -> Result:
+        """A step looks at the tables and changes them; again, if others did in the meantime."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return step()
+            except TableMovedError as error:
+                log.warning(f"{error}; comparing again", extra={"attempt": attempt})
         raise LakehouseError(
             f"The tables of {self._contract.topic} changed {ATTEMPTS} times during the replay",
             "Run this again when their maintenance is done",
@@ -205,38 +216,3 @@ class _Replay:
             )
             pending = pending.union(orphans.select(*(f"own_{name}" for name in POSITION)))
         return pending.distinct().toDF(*MESSAGE).localCheckpoint()
-
-    def _close_up(self) -> None:
-        """Take the bookmarks of tables up to that of raw, where all up to there was asked for.
-
-        A partition stays where it is if a message of the distance was not asked for.
-        """
-        topic = self._contract.topic
-        bookmarks = [
-            read_bookmark(self._spark, table, topic) for table in (self._raw, *self._others)
-        ]
-        raw, *others = bookmarks
-        origin = next((each.origin for each in bookmarks if each.origin), None)
-        for table, bookmark in zip(self._others, others, strict=True):
-            ahead = self._reached(raw.frontier, bookmark.frontier)
-            if ahead and origin:
-                self._check_locks()
-                properties = bookmark_properties(topic, origin, bookmark.frontier | ahead)
-                append(self._spark, table, None, bookmark.snapshot_id, properties)
-                log.info(
-                    "bookmark taken up to that of raw", extra={"table": table.name, "ends": ahead}
-                )
-
-    def _reached(self, raw: Frontier, frontier: Frontier) -> Frontier:
-        """Of a table's partitions that are behind raw, where those end that were replayed whole."""
-        distances = [
-            Offsets(partition, frontier.get(partition, 0), end - 1)
-            for partition, end in raw.items()
-            if frontier.get(partition, 0) < end
-        ]
-        if not distances:
-            return {}
-        messages = self._spark.table(self._raw.identifier).where(is_any_of(distances))
-        unasked = messages.where(~self._asked.condition).select("partition").distinct().collect()
-        left_out = {row.partition for row in unasked}
-        return {d.partition: d.last + 1 for d in distances if d.partition not in left_out}

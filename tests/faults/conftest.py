@@ -131,8 +131,23 @@ def lakehouse(
     spark: SparkSession, services: FaultHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Lakehouse:
     """Empty, with its topics."""
+    return _made(spark, services, tmp_path / "lake house", monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def shared_lakehouse(
+    spark: SparkSession, services: FaultHome, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lakehouse]:
+    """One for all tests of a module, each of which leaves it whole."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield _made(spark, services, tmp_path_factory.mktemp("shared") / "lake house", patch)
+
+
+def _made(
+    spark: SparkSession, services: FaultHome, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Lakehouse:
     like = json.loads((services.path / "stack.json").read_text())
-    home = FaultHome(tmp_path / "lake house", f"lake-{next(_numbers)}", like)
+    home = FaultHome(path, f"lake-{next(_numbers)}", like)
     for name, value in home.exports.items():
         monkeypatch.setenv(name, value)
     fs.S3FileSystem(
