@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -40,10 +40,6 @@ from lakehouse.write import ATTEMPTS
 MESSAGES_PER_SLICE = 1_000_000
 # The position, as raw calls it.
 MESSAGE = ["partition", "offset"]
-REPORTED = (
-    *("examined", "staged", "replaced", "removed", "newly_dead", "new_verdict"),
-    *("passed", "duplicate"),
-)
 Result = TypeVar("Result")
 
 log = logging.getLogger("lakehouse.replay")
@@ -66,6 +62,9 @@ class Replayed:
     passed: int
     # Added to ops.duplicates.
     duplicate: int
+
+
+REPORTED = [f.name for f in fields(Replayed) if f.name not in ("topic", "unchanged")]
 
 
 def replay(
