@@ -133,7 +133,6 @@ def test_a_wider_contract_stages_its_letters_and_a_narrower_one_takes_rows_back(
         assert replayed(lakehouse, fifth) == {"examined": 1, "staged": 1, "passed": 1}
     assert lakehouse.count("staging.stg_user_events", "event_id = 'w4'") == 1
     assert letter_of(lakehouse, "w4") == ("UNKNOWN_EVENT_TYPE", "replayed", 2, 2)
-    assert not lakehouse.audit().findings
 
     monkeypatch.setattr(replay_module, "CONTRACTS", CONTRACTS)
     apply, applied = Tables.apply, []
@@ -175,14 +174,13 @@ def test_repeated_events_keep_their_places_when_tables_are_rolled_back(lakehouse
     }
     for table, changed in counts.items():
         roll_back(lakehouse, table, before[table])
-        assert lakehouse.audit().findings
         assert replayed(lakehouse) == {
             "examined": 9,
             "unchanged": 9 - sum(changed.values()),
             **changed,
         }
         assert rows(lakehouse) == kept
-        assert not lakehouse.audit().findings
+    assert not lakehouse.audit().findings
 
 
 def test_a_copy_takes_the_place_of_a_first_that_no_longer_passes(lakehouse, contract):
