@@ -150,6 +150,19 @@ ACCEPTED_GAPS = Table(
     ],
     partitioned_by=(),
 )
+ACCEPTED_TOPICS = Table(
+    name="ops.accepted_topics",
+    comment="One row per topic that took the place of another of its name",
+    columns=[
+        pa.field("topic", pa.string()),
+        pa.field("generation", pa.int32()),
+        pa.field("cluster_id", pa.string()),
+        pa.field("topic_id", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("accepted_at", pa.timestamp("us", tz="UTC")),
+    ],
+    partitioned_by=(),
+)
 AUDITS = Table(
     name="ops.audits",
     comment="One row per partition of a topic and range of offsets that an audit proved",
@@ -174,6 +187,7 @@ TABLES = (
     DEAD_LETTERS,
     DUPLICATES,
     ACCEPTED_GAPS,
+    ACCEPTED_TOPICS,
     AUDITS,
 )
 _RAW = {USER_EVENTS.topic: RAW_USER_EVENTS, PRODUCT_METADATA.topic: RAW_PRODUCT_METADATA}

@@ -75,7 +75,20 @@ class Writer:
         finally:
             decoded.unpersist()
 
+    def reach(self, spark: SparkSession, ends: Frontier) -> None:
+        """Move bookmarks ahead to offsets before which no message is left to write.
+
+        Beyond the last row there can be more that Kafka never delivers, such as the end of a
+        transaction. When retention has removed that, nothing tells it from a lost message.
+        """
+        for table in tables_of(self.contract):
+            before = read_bookmark(spark, table, self.contract.topic).frontier
+            if any(end > before.get(partition, 0) for partition, end in ends.items()):
+                self._append(spark, table, None, before, ends)
+
     def _write(self, decoded: DataFrame, batch: Extent) -> Written:
+        if not batch.read:
+            return Written(0, 0, 0, 0)
         contract, spark = self.contract, decoded.sparkSession
         raw, staging, *others = tables_of(contract)
         frontiers = {
