@@ -179,7 +179,8 @@ class _Run:
         ends = {gap.partition: gap.end for gap in self._plan.gaps}
         progress = self._query and self._query.lastProgress
         if progress:
-            read = json.loads(progress.sources[0].endOffset)[self._contract.topic]
+            (source,) = json.loads(progress.json)["sources"]
+            read = source["endOffset"][self._contract.topic]
             generation = self._plan.topic.generation
             ends |= {recorded(int(p), generation): end for p, end in read.items()}
         return ends
