@@ -165,6 +165,7 @@ class _Run:
     def finish(self) -> None:
         if self._query:
             self._query.awaitTermination()
+        self._check_topic()
         self._check_locks()
         self._writer.reach(self._spark, self._ends())
         ends = [each.frontier for each in _bookmarks(self._spark, self._contract).values()]
@@ -191,7 +192,17 @@ class _Run:
 
     def _check(self, batch: Extent) -> None:
         self._limits.check(batch)
+        self._check_topic()
         self._check_locks()
+
+    def _check_topic(self) -> None:
+        """What was read is of the topic that was planned for: Spark reads on in a new one."""
+        (now,) = read_topics(self._settings, [self._contract.topic])
+        if now.origin != self._plan.topic.origin:
+            raise LakehouseError(
+                f"The topic {now.name} was deleted and made anew while it was read",
+                "What was read last was not committed. Run this again: it says how to go on",
+            )
 
     def _write(self, decoded: DataFrame, batch_id: int) -> None:
         started = time.monotonic()

@@ -118,6 +118,7 @@ def _not_accepted(plans: Sequence[Plan]) -> LakehouseError:
 def _difference(plan: Plan) -> str:
     name, (cluster_id, topic_id) = plan.topic.name, plan.topic.origin
     ends = ", ".join(f"{name}/{p} before offset {end}" for p, end in sorted(plan.taken.items()))
+    ends = ends or "nothing of it"
     if plan.replaced and plan.replaced.cluster_id != cluster_id:
         return (
             f"{name} was taken in from the Kafka cluster {plan.replaced.cluster_id} and this is"

@@ -139,15 +139,16 @@ def test_a_topic_made_anew_is_refused_until_somebody_accepts_it(
     } == {(0, 5), (1, 1)}
 
 
+def elsewhere(*of) -> list:
+    return [replace(topic, origin=Origin("other", "t")) for topic in read_topics(*of)]
+
+
 def test_another_cluster_is_refused_with_both_ways_on(
     lakehouse, send, taken_in, refusal, monkeypatch
 ):
     send("a")
     taken_in()
     (topic,) = read_topics(lakehouse.settings, ["user-events"])
-
-    def elsewhere(*arguments) -> list:
-        return [replace(t, origin=Origin("other", "t")) for t in read_topics(*arguments)]
 
     monkeypatch.setattr(ingest_module, "read_topics", elsewhere)
     assert refusal() == (
@@ -156,6 +157,19 @@ def test_another_cluster_is_refused_with_both_ways_on(
         "is not in the tables. Nothing was changed. Correct KAFKA_BOOTSTRAP_SERVERS; or, if the "
         "topic has moved to this cluster, go on from the beginning of the new one: spark-submit "
         'jobs/ingest.py --accept-new-topic "why"; each audit will show it'
+    )
+
+
+def test_a_topic_that_is_made_anew_while_it_is_read_is_refused_before_the_commit(
+    lakehouse, send, refusal, monkeypatch
+):
+    lakehouse.ingest()
+    send("a")
+    answers = iter([read_topics, elsewhere])
+    monkeypatch.setattr(ingest_module, "read_topics", lambda *of: next(answers, elsewhere)(*of))
+    assert refusal() == (
+        "The topic user-events was deleted and made anew while it was read. What was read last was "
+        "not committed. Run this again: it says how to go on"
     )
 
 
