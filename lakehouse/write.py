@@ -87,8 +87,6 @@ class Writer:
                 self._append(spark, table, None, before, ends)
 
     def _write(self, decoded: DataFrame, batch: Extent) -> Written:
-        if not batch.read:
-            return Written(0, 0, 0, 0)
         contract, spark = self.contract, decoded.sparkSession
         if not batch.read:
             return Written(0, 0, 0, 0)
