@@ -114,8 +114,10 @@ def _looked_at(
 ) -> list["_Topic"]:
     """No writer is between two tables while they, and Kafka's ends, are looked at."""
     names = [contract.topic for contract in CONTRACTS]
-    with writer_locks(spark, names, settings.writer_lease_seconds):
-        return [_Topic(spark, settings, each, proven) for each in CONTRACTS]
+    with writer_locks(spark, names, settings.writer_lease_seconds) as check_locks:
+        topics = [_Topic(spark, settings, each, proven) for each in CONTRACTS]
+        check_locks()
+        return topics
 
 
 def _damaged(spark: SparkSession, table: Table) -> Iterator[Finding]:
