@@ -7,7 +7,6 @@ to raw, but not yet to the other tables, would be a finding.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from lakehouse.evidence import (
     past,
     pin,
     proven_ends,
+    record_proof,
     table_places,
 )
 from lakehouse.files import damaged_files
@@ -48,7 +48,6 @@ from lakehouse.kafka import read_topics
 from lakehouse.lock import writer_locks
 from lakehouse.settings import Settings
 from lakehouse.tables import (
-    AUDITS,
     DEAD_LETTERS,
     DUPLICATES,
     TABLES,
@@ -105,7 +104,7 @@ def audit(
         sum(topic.not_yet_taken_in for topic in topics),
     )
     if not result.findings:
-        _record(spark, result)
+        record_proof(spark, result.partitions)
     return result
 
 
@@ -243,15 +242,3 @@ class _Topic:
             for number, held in self._held.items()
         }
         return {number: offsets for number, offsets in ranges.items() if offsets}
-
-
-def _record(spark: SparkSession, result: Audit) -> None:
-    at = datetime.now(UTC)
-    rows = [
-        (p.topic, p.partition, p.start, p.frontier, p.raw, p.staged, p.dead, p.duplicate, at)
-        for p in result.partitions
-        if p.start < p.frontier
-    ]
-    if rows:
-        columns = ", ".join(f"{name} {AUDITS.spark_type(name)}" for name in AUDITS.column_names)
-        spark.createDataFrame(rows, columns).writeTo(AUDITS.identifier).append()

@@ -2,14 +2,16 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.bookmarks import Frontier, Origin, read_bookmark
-from lakehouse.conservation import DEAD, KAFKA, LEDGER, REPEATED, REPLAYED
+from lakehouse.conservation import DEAD, KAFKA, LEDGER, REPEATED, REPLAYED, PartitionCount
 from lakehouse.contracts import CONTRACTS
 from lakehouse.dead_letters import DUPLICATE as OUTCOME_DUPLICATE
 from lakehouse.dead_letters import REPLAYED as OUTCOME_REPLAYED
@@ -131,3 +133,16 @@ def proven_ends(spark: SparkSession) -> dict[str, Frontier]:
     for row in last.agg(F.max_by("end_offset", "audited_at").alias("end")).collect():
         ends[row.topic][row.partition] = row.end
     return ends
+
+
+def record_proof(spark: SparkSession, partitions: Iterable[PartitionCount]) -> None:
+    """That what they count was found to be there, each message exactly once."""
+    at = datetime.now(UTC)
+    rows = [
+        (p.topic, p.partition, p.start, p.frontier, p.raw, p.staged, p.dead, p.duplicate, at)
+        for p in partitions
+        if p.start < p.frontier
+    ]
+    if rows:
+        columns = ", ".join(f"{name} {AUDITS.spark_type(name)}" for name in AUDITS.column_names)
+        spark.createDataFrame(rows, columns).writeTo(AUDITS.identifier).append()
