@@ -8,6 +8,7 @@ from lakehouse.conservation import PartitionCount, Pattern, Problem
 
 EXAMPLES = 4
 INGEST = "run jobs/ingest.py again"
+REPLAY = "spark-submit jobs/replay.py --topic {topic}"
 ROLL_BACK = (
     "find in lake.{table}.snapshots the one before the damage, "
     "CALL lake.system.rollback_to_snapshot('{table}', snapshot_id), then " + INGEST
@@ -24,8 +25,8 @@ RULES = {
     ),
     "beyond the bookmark": (
         "offsets in {table} lie at or past its own bookmark",
-        "Something else than jobs/ingest.py wrote them: delete them before the next ingest, "
-        "which would bring them again",
+        f"If a replay was interrupted, or was of a part, `{REPLAY}` ends it; else something else "
+        "than our jobs wrote them: delete them before the next ingest, as it brings them again",
     ),
     "ahead of raw": (
         "offsets in {table} lie past the frontiers of raw and staging",
@@ -43,17 +44,16 @@ RULES = {
         "offsets in raw are neither staged nor dead letters nor duplicates",
         "If an ingest was interrupted, "
         + INGEST
-        + "; else rows were removed, often from {table}: "
-        + ROLL_BACK,
+        + f"; else rows were removed, often from {{table}}: `{REPLAY}` brings them back from raw",
     ),
     "settled, but not there": (
         "dead letters were settled as rows of {table}, which has none at their offsets",
-        "Rows were removed: " + ROLL_BACK,
+        f"Rows were removed: `{REPLAY}` brings them back from raw",
     ),
     "in two places": (
         "offsets are more than one of staged, dead letter and duplicate",
-        "If a replay was interrupted, run `jobs/dead_letters.py replay` again, which ends it; else "
-        "something else than our jobs wrote one of the two rows: delete that one",
+        f"If a replay was interrupted, run it again, `jobs/dead_letters.py replay` or `{REPLAY}`; "
+        "else something else than our jobs wrote one of the two rows: delete that one",
     ),
 }
 
@@ -83,7 +83,9 @@ def findings_of(
         patterns[problem].append(pattern)
     findings = []
     for problem, those in patterns.items():
-        what, fix = (text.format(table=tables[problem.place]) for text in RULES[problem.rule])
+        what, fix = (
+            text.format(table=tables[problem.place], topic=topic) for text in RULES[problem.rule]
+        )
         coordinates = sorted({(p.partition, o) for p in those for o in (p.first, p.last)})
         examples = [f"{topic}/{partition}/{offset}" for partition, offset in coordinates]
         count = sum(pattern.offsets for pattern in those)

@@ -48,6 +48,12 @@ class Table:
         return "offset" if "topic" in self.column_names else "kafka_offset"
 
     @property
+    def position(self) -> list[str]:
+        """The columns that say which message a row is."""
+        topic = ["topic"] if "topic" in self.column_names else []
+        return [*topic, self.partition_column, self.offset_column]
+
+    @property
     def column_names(self) -> list[str]:
         return [column.name for column in self.columns]
 

@@ -109,11 +109,11 @@ class Writer:
             if same or conflicts:
                 positions = F.broadcast(repeated.select(POSITION))
                 rows[staging] = accepted.join(positions, POSITION, "left_anti")
-            rows[DUPLICATES] = _duplicates(contract, repeated) if same else None
+            rows[DUPLICATES] = duplicate_rows(contract, repeated) if same else None
             if conflicts:
                 batch = replace(batch, rejections=[*batch.rejections, conflicts])
                 rejected = rejected.unionByName(_conflicting(undecided, repeated))
-        dead = _dead_letters(contract, rejected, self.value_limit)
+        dead = dead_letter_rows(contract, rejected, self.value_limit)
         rows[DEAD_LETTERS] = dead if batch.rejected else None
         self.check(batch)
         added = {
@@ -181,7 +181,7 @@ def _count(repeated: DataFrame) -> tuple[int, Rejections | None]:
     )
 
 
-def _duplicates(contract: Contract, repeated: DataFrame) -> DataFrame:
+def duplicate_rows(contract: Contract, repeated: DataFrame) -> DataFrame:
     return (
         repeated.where("is_same")
         .withColumnsRenamed({"kafka_partition": "partition", "kafka_offset": "offset"})
@@ -213,7 +213,7 @@ def _messages(contract: Contract, decoded: DataFrame) -> DataFrame:
     )
 
 
-def _dead_letters(contract: Contract, decoded: DataFrame, value_limit: int) -> DataFrame:
+def dead_letter_rows(contract: Contract, decoded: DataFrame, value_limit: int) -> DataFrame:
     is_whole = F.octet_length("value") <= value_limit
     return (
         _messages(contract, decoded.where("error_class IS NOT NULL"))
@@ -255,7 +255,7 @@ def stage_missing(
     count = append(spark, staging, missing, at, {})
     if repeated is not None:
         known = spark.table(DUPLICATES.identifier)
-        fresh = _duplicates(contract, repeated)
+        fresh = duplicate_rows(contract, repeated)
         fresh = fresh.join(known, ["topic", "partition", "offset"], "left_anti")
         append(spark, DUPLICATES, fresh, duplicates_at, {})
     return count, repeated
