@@ -1,5 +1,6 @@
 """Rows -> a table: one commit, and only on top of the snapshot that they were worked out from."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
@@ -8,10 +9,13 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
+from lakehouse.retry import causes
 from lakehouse.tables import Table
 
 # A branch that a killed process left behind holds its snapshots no longer than this.
 BRANCH_AGE_MS = 24 * 60 * 60 * 1000
+
+log = logging.getLogger("lakehouse.commit")
 
 
 class TableMovedError(Exception):
@@ -49,22 +53,52 @@ def append(
     `after`; and Iceberg takes the table's main branch forward to it only if main ends there.
     """
     branch = f"append_{uuid4().hex}"
+    try:
+        _create(branch, after, spark, table)
+        _add_to(branch, spark, table, rows, properties)
+        return _take_main_to(branch, spark, table)
+    finally:
+        _remove(branch, spark, table)
+
+
+# Of each commit below, the answer can be lost after it was carried out; and whoever repeats it
+# unasked, as Iceberg's clients do, gets the refusal of the second one. What the table says, once
+# it can be read again, is what was done. The branch is this append's alone, so nobody else did it.
+
+
+def _create(branch: str, after: int | None, spark: SparkSession, table: Table) -> None:
+    update = iceberg_table(spark, table).manageSnapshots()
+    update = update.createBranch(branch) if after is None else update.createBranch(branch, after)
+    try:
+        update.setMaxRefAgeMs(branch, BRANCH_AGE_MS).commit()
+    except (PySparkException, Py4JJavaError):
+        if branch not in iceberg_table(spark, table).refs():
+            raise
+        log.warning("the answer to a commit was lost", extra={"table": table.name})
+
+
+def _add_to(
+    branch: str,
+    spark: SparkSession,
+    table: Table,
+    rows: DataFrame | None,
+    properties: Mapping[str, str],
+) -> None:
     target = iceberg_table(spark, table)
-    create = target.manageSnapshots()
-    create = create.createBranch(branch) if after is None else create.createBranch(branch, after)
-    create.setMaxRefAgeMs(branch, BRANCH_AGE_MS).commit()
+    start = target.refs()[branch].snapshotId()
     try:
         if rows is None:
-            nothing = iceberg_table(spark, table).newFastAppend().toBranch(branch)
+            nothing = target.newFastAppend().toBranch(branch)
             for key, value in properties.items():
                 nothing.set(key, value)
             nothing.commit()
         else:
             options = {f"snapshot-property.{key}": value for key, value in properties.items()}
             rows.writeTo(f"{table.identifier}.branch_{branch}").options(**options).append()
-        return _take_main_to(branch, spark, table)
-    finally:
-        _remove(branch, spark, table)
+    except (PySparkException, Py4JJavaError):
+        if iceberg_table(spark, table).refs()[branch].snapshotId() == start:
+            raise
+        log.warning("the answer to a commit was lost", extra={"table": table.name})
 
 
 def _take_main_to(branch: str, spark: SparkSession, table: Table) -> int:
@@ -75,9 +109,9 @@ def _take_main_to(branch: str, spark: SparkSession, table: Table) -> int:
     try:
         target.manageSnapshots().fastForwardBranch("main", branch).commit()
     except (PySparkException, Py4JJavaError) as error:
-        # The answer of a commit can be lost after it was carried out.
         found = iceberg_table(spark, table)
         if head.snapshotId() in (snapshot.snapshotId() for snapshot in snapshots(found)):
+            log.warning("the answer to a commit was lost", extra={"table": table.name})
             return added
         if "Cannot fast-forward" in str(error) or "CommitFailedException" in str(error):
             raise TableMovedError(f"{table.name} has a newer snapshot") from error
@@ -86,6 +120,11 @@ def _take_main_to(branch: str, spark: SparkSession, table: Table) -> int:
 
 
 def _remove(branch: str, spark: SparkSession, table: Table) -> None:
-    target = iceberg_table(spark, table)
-    if branch in target.refs():
-        target.manageSnapshots().removeBranch(branch).commit()
+    """Never fails: the rows are where they are, and expiry drops a branch past its age."""
+    try:
+        target = iceberg_table(spark, table)
+        if branch in target.refs():
+            target.manageSnapshots().removeBranch(branch).commit()
+    except (PySparkException, Py4JJavaError) as error:
+        cause = causes(error)[-1]
+        log.warning("branch not removed", extra={"table": table.name, "cause": cause})
