@@ -16,16 +16,19 @@ from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.decode import decode
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
-from lakehouse.job import first_line
 from lakehouse.kafka import Topic, publish_frontier, read_topics
 from lakehouse.lock import writer_locks
 from lakehouse.preflight import accept, accepted_gaps, plan
+from lakehouse.retry import causes, is_transient, retrying
 from lakehouse.settings import Settings
 from lakehouse.tables import Table, create_missing, tables_of
 from lakehouse.thresholds import DeadLetterLimits
 from lakehouse.write import Writer, Written
 
 MESSAGES_PER_BATCH = 500_000
+RETRY_MILLISECONDS = 1000
+# By default 120 s; a task has four tries, which wait as long together.
+POLL_MILLISECONDS = 30_000
 
 log = logging.getLogger("lakehouse.ingest")
 
@@ -36,6 +39,8 @@ class TopicReport:
 
     topic: str
     batches: list[Written] = field(default_factory=list)
+    # How often the run was begun again after a failure.
+    retries: int = 0
 
     @property
     def total(self) -> Written:
@@ -44,6 +49,7 @@ class TopicReport:
             staged=sum(batch.staged for batch in self.batches),
             duplicate=sum(batch.duplicate for batch in self.batches),
             dead=sum(batch.dead for batch in self.batches),
+            appended_again=sum(batch.appended_again for batch in self.batches),
         )
 
 
@@ -56,35 +62,57 @@ def ingest(
     none that could be lost, grow old or disagree with the tables.
     """
     names = [contract.topic for contract in CONTRACTS]
-    topics = read_topics(settings, names)
+    reports = [TopicReport(name) for name in names]
+
+    def count_retry() -> None:
+        for report in reports:
+            report.retries += 1
+
+    retries = retrying(
+        settings.retry_seconds, lambda: sum(len(each.batches) for each in reports), count_retry
+    )
+    # Before anything is retried: a broker that never answered is most likely a wrong address.
+    read_topics(settings, names)
     with writer_locks(spark, names, settings.writer_lease_seconds) as check_locks:
-        create_missing(spark)
-        return _ingest(
-            [
-                _Run(spark, settings, contract, topic, accept_gap, check_locks)
-                for contract, topic in zip(CONTRACTS, topics, strict=True)
-            ]
-        )
+        try:
+            retries(_attempt, spark, settings, reports, accept_gap, check_locks)
+        except LakehouseError:
+            raise
+        except Exception as error:
+            raise LakehouseError(
+                f"The ingest stopped: {causes(error)[-1]}",
+                "Nothing is lost or doubled: resolve the cause and run the same command again",
+            ) from error
+    return reports
 
 
-def _ingest(runs: list["_Run"]) -> list[TopicReport]:
+def _attempt(
+    spark: SparkSession,
+    settings: Settings,
+    reports: list[TopicReport],
+    accept_gap: str | None,
+    check_locks: Callable[[], None],
+) -> None:
+    """From where the tables end by now, so that it does not matter how an earlier one ended."""
+    check_locks()
+    create_missing(spark)
+    topics = read_topics(settings, [report.topic for report in reports])
+    runs = [
+        _Run(spark, settings, contract, topic, accept_gap, check_locks, report)
+        for contract, topic, report in zip(CONTRACTS, topics, reports, strict=True)
+    ]
     try:
         for run in runs:
             run.start()
         for run in runs:
             run.finish()
     except StreamingQueryException as error:
-        if refusal := next((run.refusal for run in runs if run.refusal), None):
-            raise refusal from None
-        log.error("query failed", exc_info=error)
-        raise LakehouseError(
-            f"The ingest stopped: {first_line(error)}",
-            "Nothing is lost or doubled: resolve the cause and run the same command again",
-        ) from error
+        # What was raised in Python tells more, and one that would fail again most.
+        failures = [run.failure for run in runs if run.failure]
+        raise min(failures, key=is_transient, default=error) from error
     finally:
         for run in runs:
             run.stop()
-    return [run.report for run in runs]
 
 
 class _Run:
@@ -98,6 +126,7 @@ class _Run:
         topic: Topic,
         accept_gap: str | None,
         check_locks: Callable[[], None],
+        report: TopicReport,
     ):
         self._spark = spark
         self._settings = settings
@@ -117,8 +146,8 @@ class _Run:
         if gaps:
             accept(spark, topic.name, gaps, accept_gap)
         self._query: StreamingQuery | None = None
-        self.report = TopicReport(contract.topic)
-        self.refusal: LakehouseError | None = None
+        self._report = report
+        self.failure: Exception | None = None
 
     def _bookmarks(self) -> dict[Table, Bookmark]:
         topic = self._contract.topic
@@ -133,6 +162,9 @@ class _Run:
             .option("startingOffsets", json.dumps({topic: self._offsets}))
             .option("maxOffsetsPerTrigger", MESSAGES_PER_BATCH)
             .option("includeHeaders", "true")
+            # By default 10 ms, which a broker that starts again outlasts.
+            .option("fetchOffset.retryIntervalMs", RETRY_MILLISECONDS)
+            .option("kafkaConsumer.pollTimeoutMs", POLL_MILLISECONDS)
             .load()
         )
         self._query = (
@@ -165,10 +197,10 @@ class _Run:
         started = time.monotonic()
         try:
             written = self._writer.write(decoded)
-        except LakehouseError as error:
-            self.refusal = error
+        except Exception as error:
+            self.failure = error
             raise
-        self.report.batches.append(written)
+        self._report.batches.append(written)
         log.info(
             "batch committed",
             extra={
