@@ -71,10 +71,10 @@ def _create(branch: str, after: int | None, spark: SparkSession, table: Table) -
     update = update.createBranch(branch) if after is None else update.createBranch(branch, after)
     try:
         update.setMaxRefAgeMs(branch, BRANCH_AGE_MS).commit()
-    except (PySparkException, Py4JJavaError):
+    except (PySparkException, Py4JJavaError) as error:
         if branch not in iceberg_table(spark, table).refs():
             raise
-        log.warning("the answer to a commit was lost", extra={"table": table.name})
+        _warn("the answer to a commit was lost", table, error)
 
 
 def _add_to(
@@ -95,10 +95,10 @@ def _add_to(
         else:
             options = {f"snapshot-property.{key}": value for key, value in properties.items()}
             rows.writeTo(f"{table.identifier}.branch_{branch}").options(**options).append()
-    except (PySparkException, Py4JJavaError):
+    except (PySparkException, Py4JJavaError) as error:
         if iceberg_table(spark, table).refs()[branch].snapshotId() == start:
             raise
-        log.warning("the answer to a commit was lost", extra={"table": table.name})
+        _warn("the answer to a commit was lost", table, error)
 
 
 def _take_main_to(branch: str, spark: SparkSession, table: Table) -> int:
@@ -111,7 +111,7 @@ def _take_main_to(branch: str, spark: SparkSession, table: Table) -> int:
     except (PySparkException, Py4JJavaError) as error:
         found = iceberg_table(spark, table)
         if head.snapshotId() in (snapshot.snapshotId() for snapshot in snapshots(found)):
-            log.warning("the answer to a commit was lost", extra={"table": table.name})
+            _warn("the answer to a commit was lost", table, error)
             return added
         if "Cannot fast-forward" in str(error) or "CommitFailedException" in str(error):
             raise TableMovedError(f"{table.name} has a newer snapshot") from error
@@ -126,5 +126,8 @@ def _remove(branch: str, spark: SparkSession, table: Table) -> None:
         if branch in target.refs():
             target.manageSnapshots().removeBranch(branch).commit()
     except (PySparkException, Py4JJavaError) as error:
-        cause = causes(error)[-1]
-        log.warning("branch not removed", extra={"table": table.name, "cause": cause})
+        _warn("branch not removed", table, error)
+
+
+def _warn(what: str, table: Table, error: Exception) -> None:
+    log.warning(what, extra={"table": table.name, "cause": causes(error)[-1]})

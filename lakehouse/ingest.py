@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
-from pyspark.errors import StreamingQueryException
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
@@ -68,9 +69,10 @@ def ingest(
         for report in reports:
             report.retries += 1
 
-    retries = retrying(
-        settings.retry_seconds, lambda: sum(len(each.batches) for each in reports), count_retry
-    )
+    def achieved() -> int:
+        return sum(report.total.read - report.total.seen for report in reports)
+
+    retries = retrying(settings.retry_seconds, achieved, count_retry)
     # Before anything is retried: a broker that never answered is most likely a wrong address.
     read_topics(settings, names)
     with writer_locks(spark, names, settings.writer_lease_seconds) as check_locks:
@@ -79,6 +81,9 @@ def ingest(
         except LakehouseError:
             raise
         except Exception as error:
+            if not isinstance(error, PySparkException | Py4JError):
+                # A mistake of ours, whose trace is short and says where.
+                log.error("the ingest stopped", exc_info=error)
             raise LakehouseError(
                 f"The ingest stopped: {causes(error)[-1]}",
                 "Nothing is lost or doubled: resolve the cause and run the same command again",

@@ -46,7 +46,7 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same again may succeed."""
     if isinstance(error, LakehouseError):
         return isinstance(error, TransientError)
-    return may_pass(causes(error))
+    return isinstance(error, Py4JJavaError | CapturedException) and may_pass(causes(error))
 
 
 def may_pass(found: list[str]) -> bool:
@@ -66,15 +66,12 @@ def causes(error: BaseException) -> list[str]:
 def _java_causes(throwable: Any) -> Iterator[str]:
     try:
         while throwable is not None:
-            lines = _lines(throwable.toString())
+            first, *others = _lines(throwable.toString())
+            # The drivers' exceptions are plain; what they mean is in the state alone.
+            state = getattr(throwable, "getSQLState", lambda: None)()
+            yield f"{first} (SQL state {state})" if state else first
             # A task's failure may be told in the message of the job's alone.
-            yield from (lines[:1] + [line for line in lines[1:] if line.startswith("Caused by: ")])
-            if (
-                throwable.getClass()
-                .getName()
-                .startswith(("java.sql.", "org.postgresql", "org.sqlite"))
-            ):
-                yield f"SQL state {throwable.getSQLState()}"
+            yield from (line for line in others if line.startswith("Caused by: "))
             throwable = throwable.getCause()
     except Py4JError as gone:
         yield f"and then {gone}"

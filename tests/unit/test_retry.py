@@ -1,0 +1,79 @@
+"""Which failures may pass, by the words in which they came, and how long they are waited for."""
+
+from contextlib import suppress
+
+import pytest
+
+from lakehouse.errors import LakehouseError
+from lakehouse.retry import TransientError, is_transient, may_pass, retrying
+
+UNAVAILABLE = (
+    "software.amazon.awssdk.services.s3.model.S3Exception: (Service: S3, Status Code: 503, "
+    "Request ID: null) (SDK Attempt Count: 1)"
+)
+RESET = [
+    "software.amazon.awssdk.core.exception.SdkClientException: Unable to execute HTTP request: "
+    "Connection reset (SDK Attempt Count: 1)",
+    "java.net.SocketException: Connection reset",
+]
+
+
+LOCKED = [
+    "org.apache.iceberg.jdbc.UncheckedSQLException: Failed to get table raw.product_metadata from "
+    "catalog lake",
+    "org.sqlite.SQLiteException: [SQLITE_BUSY] The database file is locked (database is locked)",
+]
+
+
+@pytest.mark.parametrize("found", [[UNAVAILABLE], RESET, LOCKED])
+def test_failures_that_may_pass(found):
+    assert may_pass(found)
+
+
+@pytest.mark.parametrize(
+    "wrong", [ValueError("java.net.ConnectException"), LakehouseError("a", "b")]
+)
+def test_what_is_not_known_to_pass_does_not(wrong):
+    assert not is_transient(wrong)
+
+
+@pytest.fixture
+def attempts(monkeypatch):
+    """How many are made of a function that fails so often, on a clock that the waits alone move."""
+    clock = [0.0]
+    monkeypatch.setattr("lakehouse.retry.time.monotonic", lambda: clock[0])
+
+    def count(seconds: float, failures: int, makes_progress: bool = False) -> int:
+        made = []
+
+        def fail() -> None:
+            made.append(1)
+            if len(made) <= failures:
+                raise TransientError("Away", "Wait")
+
+        retries = retrying(seconds, lambda: len(made) if makes_progress else 0, lambda: None)
+        retries.sleep = lambda wait: clock.append(clock.pop() + wait)
+        with suppress(TransientError):
+            retries(fail)
+        return len(made)
+
+    return count
+
+
+def test_a_failure_that_may_pass_is_waited_for(attempts):
+    assert attempts(300, failures=3) == 4
+
+
+def test_the_waits_grow_until_the_ceiling_ends_them(attempts):
+    """1 to 2 s, 2 to 3 s, and no 4 s."""
+    assert attempts(5.5, failures=9) == 3
+
+
+def test_a_ceiling_of_zero_is_one_attempt(attempts):
+    assert attempts(0, failures=9) == 1
+
+
+def test_progress_begins_the_time_anew(attempts):
+    """Else 1, 2, 4, 8 and 16 s, each with up to 1 s more, and no 30 s."""
+    assert attempts(40, failures=20) == 6
+    assert attempts(40, failures=20, makes_progress=True) == 21
