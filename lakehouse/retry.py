@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from py4j.java_gateway import is_instance_of
 from py4j.protocol import Py4JError, Py4JJavaError
+from pyspark import SparkContext
 from pyspark.errors.exceptions.captured import CapturedException
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
@@ -68,7 +70,8 @@ def _java_causes(throwable: Any) -> Iterator[str]:
         while throwable is not None:
             first, *others = _lines(throwable.toString())
             # The drivers' exceptions are plain; what they mean is in the state alone.
-            state = getattr(throwable, "getSQLState", lambda: None)()
+            is_sql = is_instance_of(SparkContext._gateway, throwable, "java.sql.SQLException")
+            state = throwable.getSQLState() if is_sql else None
             yield f"{first} (SQL state {state})" if state else first
             # A task's failure may be told in the message of the job's alone.
             yield from (line for line in others if line.startswith("Caused by: "))

@@ -18,6 +18,13 @@ POSTGRES = Path(shutil.which("postgres") or (SERVERS[-1] if SERVERS else "")).re
 IS_INSTALLED = POSTGRES.is_file()
 
 
+def end_connections(address: str) -> None:
+    """As a server does that is shut down: their next use fails with 57P01."""
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    url = address.removeprefix("jdbc:").replace("://", "://lakehouse@")
+    subprocess.run([POSTGRES.parent / "psql", url, "-c", end], check=True, capture_output=True)
+
+
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
     """Runs inside `with`, on a data folder in this one; yields its JDBC address."""

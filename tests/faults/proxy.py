@@ -32,10 +32,9 @@ ANSWER = b"HTTP/1.1 %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 def share(seed: int, **shares: float) -> Rule:
     """Befall this share of all, by the name of the fault; the same for the same seed."""
     random = Random(seed)
-    faults = [Fault[name] for name in shares]
-    return lambda _: random.choices([*faults, None], [*shares.values(), 1 - sum(shares.values())])[
-        0
-    ]
+    faults = [*(Fault[name] for name in shares), None]
+    weights = [*shares.values(), 1 - sum(shares.values())]
+    return lambda _: random.choices(faults, weights)[0]
 
 
 class FaultProxy:
@@ -48,11 +47,11 @@ class FaultProxy:
         self._target = target
         self._serve = self._http if is_http else self._tcp
 
-    async def listen(self, ready: "Future[Callable[[], None]]") -> None:
+    async def listen(self, ready: "Future[Callable[[], object]]") -> None:
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         end, loop = asyncio.Event(), asyncio.get_running_loop()
-        ready.set_result(lambda: loop.call_soon_threadsafe(end.set) and None)
+        ready.set_result(lambda: loop.call_soon_threadsafe(end.set))
         await end.wait()
         server.close()
 
@@ -167,7 +166,7 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 def fault_proxy(target: int, is_http: bool = True) -> Iterator[FaultProxy]:
     """In front of a port of this machine."""
     proxy = FaultProxy(target, is_http)
-    ready: Future[Callable[[], None]] = Future()
+    ready: Future[Callable[[], object]] = Future()
     thread = threading.Thread(target=lambda: asyncio.run(proxy.listen(ready)), daemon=True)
     thread.start()
     end = ready.result(10)
