@@ -9,7 +9,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from lakehouse.retry import causes
+from lakehouse.retry import cause
 from lakehouse.tables import Table
 
 # A branch that a killed process left behind holds its snapshots no longer than this.
@@ -130,4 +130,4 @@ def _remove(branch: str, spark: SparkSession, table: Table) -> None:
 
 
 def _warn(what: str, table: Table, error: Exception) -> None:
-    log.warning(what, extra={"table": table.name, "cause": causes(error)[-1]})
+    log.warning(what, extra={"table": table.name, "cause": cause(error)})

@@ -20,7 +20,7 @@ from lakehouse.extent import Extent
 from lakehouse.kafka import Topic, publish_frontier, read_topics
 from lakehouse.lock import writer_locks
 from lakehouse.preflight import accept, accepted_gaps, plan
-from lakehouse.retry import causes, is_transient, retrying
+from lakehouse.retry import cause, is_transient, retrying
 from lakehouse.settings import Settings
 from lakehouse.tables import Table, create_missing, tables_of
 from lakehouse.thresholds import DeadLetterLimits
@@ -85,7 +85,7 @@ def ingest(
                 # A mistake of ours, whose trace is short and says where.
                 log.error("the ingest stopped", exc_info=error)
             raise LakehouseError(
-                f"The ingest stopped: {causes(error)[-1]}",
+                f"The ingest stopped: {cause(error)}",
                 "Nothing is lost or doubled: resolve the cause and run the same command again",
             ) from error
     return reports

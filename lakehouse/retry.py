@@ -65,6 +65,12 @@ def causes(error: BaseException) -> list[str]:
     return list(_java_causes(origin)) if origin else _lines(f"{type(error).__name__}: {error}")[:1]
 
 
+def cause(error: BaseException) -> str:
+    """In one line, the innermost that says something."""
+    found = causes(error)
+    return next((line for line in reversed(found) if ": " in line), found[-1])
+
+
 def _java_causes(throwable: Any) -> Iterator[str]:
     try:
         while throwable is not None:
@@ -113,7 +119,7 @@ def retrying(seconds: float, progress: Callable[[], int], count: Callable[[], No
             extra={
                 "attempt": state.attempt_number,
                 "wait_seconds": round(state.upcoming_sleep, 1),
-                "cause": causes(error)[-1] if error else None,
+                "cause": cause(error) if error else None,
             },
         )
 

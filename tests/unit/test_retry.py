@@ -7,27 +7,56 @@ import pytest
 from lakehouse.errors import LakehouseError
 from lakehouse.retry import TransientError, is_transient, may_pass, retrying
 
-UNAVAILABLE = (
-    "software.amazon.awssdk.services.s3.model.S3Exception: (Service: S3, Status Code: 503, "
-    "Request ID: null) (SDK Attempt Count: 1)"
-)
-RESET = [
-    "software.amazon.awssdk.core.exception.SdkClientException: Unable to execute HTTP request: "
-    "Connection reset (SDK Attempt Count: 1)",
-    "java.net.SocketException: Connection reset",
-]
+S3 = "software.amazon.awssdk.services.s3.model.S3Exception: (Service: S3, Status Code: {}, "
+UNABLE = "software.amazon.awssdk.core.exception.SdkClientException: Unable to execute HTTP request:"
+REFUSED = "client5.http.HttpHostConnectException: Connect to http://127.0.0.1:1 failed"
+NO_NODE = "org.apache.kafka.common.errors.TimeoutException: Timed out waiting for a node assignment"
+# Each as it came, from a service that was ended, or behind the proxy of the fault tests.
+PASSING = {
+    "the store answers 503": [S3.format(503)],
+    "the store resets": [
+        f"{UNABLE} Connection reset",
+        "java.net.SocketException: Connection reset",
+    ],
+    "the store is away": [f"{UNABLE} Connection refused", f"org.apache.hc.{REFUSED}"],
+    "SQLite is locked": [
+        "org.apache.iceberg.jdbc.UncheckedSQLException: Cannot initialize JDBC catalog",
+        "org.sqlite.SQLiteException: [SQLITE_BUSY] The database file is locked",
+    ],
+    "PostgreSQL is away": [
+        "org.apache.iceberg.jdbc.UncheckedSQLException: Failed to connect: jdbc:postgresql:...",
+        "org.postgresql.util.PSQLException: Connection to 127.0.0.1:1 refused. (SQL state 08001)",
+    ],
+    "the REST catalog is away": [
+        "org.apache.iceberg.exceptions.RESTException: Error occurred while processing GET request",
+        f"org.apache.iceberg.shaded.org.apache.hc.{REFUSED}",
+    ],
+    "Kafka is away": [f"java.util.concurrent.ExecutionException: {NO_NODE}", NO_NODE],
+}
+LASTING = {
+    "the store denies access": [S3.format(403)],
+    "the store denies access to a commit": [
+        "org.apache.iceberg.exceptions.CommitStateUnknownException: Access denied",
+        S3.format(403),
+    ],
+    "PostgreSQL has no such user": [
+        'org.postgresql.util.PSQLException: FATAL: role "x" does not exist (SQL state 28000)'
+    ],
+    "a mistake": ["java.lang.IllegalArgumentException: Invalid table name: null or empty"],
+    "Spark has no memory, by the state that it gives itself": [
+        "org.apache.spark.SparkException: [UNABLE_TO_ACQUIRE_MEMORY] SQLSTATE: 53200"
+    ],
+}
 
 
-LOCKED = [
-    "org.apache.iceberg.jdbc.UncheckedSQLException: Failed to get table raw.product_metadata from "
-    "catalog lake",
-    "org.sqlite.SQLiteException: [SQLITE_BUSY] The database file is locked (database is locked)",
-]
-
-
-@pytest.mark.parametrize("found", [[UNAVAILABLE], RESET, LOCKED])
+@pytest.mark.parametrize("found", PASSING.values(), ids=PASSING)
 def test_failures_that_may_pass(found):
     assert may_pass(found)
+
+
+@pytest.mark.parametrize("found", LASTING.values(), ids=LASTING)
+def test_failures_that_last(found):
+    assert not may_pass(found)
 
 
 @pytest.mark.parametrize(
