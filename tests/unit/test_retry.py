@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from lakehouse.errors import LakehouseError
-from lakehouse.retry import TransientError, is_transient, may_pass, retrying
+from lakehouse.retry import TransientError, cause, is_transient, may_pass, retrying
 
 S3 = "software.amazon.awssdk.services.s3.model.S3Exception: (Service: S3, Status Code: {}, "
 UNABLE = "software.amazon.awssdk.core.exception.SdkClientException: Unable to execute HTTP request:"
@@ -64,6 +64,10 @@ def test_failures_that_last(found):
 )
 def test_what_is_not_known_to_pass_does_not(wrong):
     assert not is_transient(wrong)
+
+
+def test_the_cause_of_a_failure_in_python_is_its_first_line():
+    assert cause(ValueError("plain\nmore")) == "ValueError: plain"
 
 
 @pytest.fixture
