@@ -19,7 +19,7 @@ log = logging.getLogger("lakehouse.commit")
 
 
 class TableMovedError(Exception):
-    """Another commit came first; nothing was changed."""
+    """Another commit came first, or this one broke on its way; main is as it was."""
 
 
 def iceberg_table(spark: SparkSession, table: Table) -> Any:
@@ -61,9 +61,10 @@ def append(
         _remove(branch, spark, table)
 
 
-# Of each commit below, the answer can be lost after it was carried out; and whoever repeats it
-# unasked, as Iceberg's clients do, gets the refusal of the second one. What the table says, once
-# it can be read again, is what was done. The branch is this append's alone, so nobody else did it.
+# The answer to each of these commits can be lost after it was carried out. What is done then is
+# told by the table alone: nobody else has this branch. Worse, Iceberg's JDBC catalog sends such a
+# commit again, and takes the refusal of the second for a failure of the first: it deletes files
+# that the first has just made part of the table. They are the branch's then, and never main's.
 
 
 def _create(branch: str, after: int | None, spark: SparkSession, table: Table) -> None:
@@ -75,6 +76,9 @@ def _create(branch: str, after: int | None, spark: SparkSession, table: Table) -
         if branch not in iceberg_table(spark, table).refs():
             raise
         _warn("the answer to a commit was lost", table, error)
+    if after is None:
+        # An empty snapshot was made for the branch to begin with.
+        _require_whole(branch, iceberg_table(spark, table), table)
 
 
 def _add_to(
@@ -84,26 +88,31 @@ def _add_to(
     rows: DataFrame | None,
     properties: Mapping[str, str],
 ) -> None:
-    target = iceberg_table(spark, table)
-    start = target.refs()[branch].snapshotId()
-    try:
-        if rows is None:
-            nothing = target.newFastAppend().toBranch(branch)
-            for key, value in properties.items():
-                nothing.set(key, value)
-            nothing.commit()
-        else:
-            options = {f"snapshot-property.{key}": value for key, value in properties.items()}
-            rows.writeTo(f"{table.identifier}.branch_{branch}").options(**options).append()
-    except (PySparkException, Py4JJavaError) as error:
-        if iceberg_table(spark, table).refs()[branch].snapshotId() == start:
-            raise
-        _warn("the answer to a commit was lost", table, error)
+    if rows is None:
+        nothing = iceberg_table(spark, table).newFastAppend().toBranch(branch)
+        for key, value in properties.items():
+            nothing.set(key, value)
+        nothing.commit()
+    else:
+        options = {f"snapshot-property.{key}": value for key, value in properties.items()}
+        rows.writeTo(f"{table.identifier}.branch_{branch}").options(**options).append()
+
+
+def _require_whole(branch: str, target: Any, table: Table) -> None:
+    """TableMovedError where the files that say what the newest snapshot holds are not all there."""
+    head, io = target.snapshot(branch), target.io()
+    lists = [head.manifestListLocation()]
+    if io.newInputFile(lists[0]).exists():
+        made = (m for m in head.allManifests(io) if m.snapshotId() == head.snapshotId())
+        lists += [manifest.path() for manifest in made]
+    if not all(io.newInputFile(each).exists() for each in lists):
+        raise TableMovedError(f"{table.name} has a snapshot whose files Iceberg has deleted")
 
 
 def _take_main_to(branch: str, spark: SparkSession, table: Table) -> int:
     """How many rows its newest snapshot adds."""
     target = iceberg_table(spark, table)
+    _require_whole(branch, target, table)
     head = target.snapshot(branch)
     added = int(head.summary().get("added-records") or 0)
     try:

@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from pyarrow import fs
 from pyspark.sql import SparkSession
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from lakehouse.audit import Audit, audit
 from lakehouse.contracts import CONTRACTS
@@ -63,6 +64,10 @@ class Lakehouse:
         if name in self.admin.list_topics(timeout=10).topics:
             self.admin.delete_topics([name])[name].result(10)
         self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(10)
+        # The broker answers before its own metadata has the topic.
+        for attempt in Retrying(stop=stop_after_delay(10), wait=wait_fixed(0.1), reraise=True):
+            with attempt:
+                assert name in self.admin.list_topics(timeout=10).topics
 
     def produce(self, *values: str, **options) -> None:
         broker.produce(self.settings, *values, **options)
