@@ -52,11 +52,11 @@ EVENT = """event_id STRING, user_id STRING, product_id STRING, event_type STRING
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-def user_events(count: int, seed: int) -> Iterator[dict]:
+def user_events(count: int, seed: int, first: int = 0) -> Iterator[dict]:
     """About 400 bytes each; the same ones for the same arguments."""
     random = Random(seed)
     start = datetime(2025, 1, 1, tzinfo=UTC)
-    for number in range(count):
+    for number in range(first, first + count):
         bits = random.getrandbits(128)
         product = f"P{bits % 5000:05d}"
         data = {
@@ -198,22 +198,27 @@ class Cost(NamedTuple):
         return self.jvm + self.python
 
 
-def _cpu_times(jvm: psutil.Process) -> dict[psutil.Process, float]:
+def cpu_times(jvm: psutil.Process) -> dict[psutil.Process, float]:
     return {p: sum(p.cpu_times()[:2]) for p in (jvm, *jvm.children(recursive=True))}
 
 
-def cost(jvm: psutil.Process, rows: DataFrame) -> Cost:
-    """Process by process, not as a difference of sums.
+def spent(jvm: psutil.Process, before: dict[psutil.Process, float]) -> tuple[float, float]:
+    """CPU seconds of the JVM and of the Python workers since then, process by process.
 
-    pyspark.daemon ignores SIGCHLD, so no parent inherits the time of a worker that has ended. The
-    workers of this job are alive at its end; Spark ends others, after a minute without work.
+    Not as a difference of sums: pyspark.daemon ignores SIGCHLD, so no parent inherits the time of
+    a worker that has ended. The workers of a job are alive at its end; Spark ends others, after a
+    minute without work.
     """
-    before, started = _cpu_times(jvm), time.monotonic()
+    seconds = {p: after - before.get(p, 0) for p, after in cpu_times(jvm).items()}
+    jvm_seconds = seconds.pop(jvm)
+    return jvm_seconds, sum(seconds.values())
+
+
+def cost(jvm: psutil.Process, rows: DataFrame) -> Cost:
+    before, started = cpu_times(jvm), time.monotonic()
     rows.write.format("noop").mode("overwrite").save()
-    wall, after = time.monotonic() - started, _cpu_times(jvm)
-    spent = {process: seconds - before.get(process, 0) for process, seconds in after.items()}
-    jvm_seconds = spent.pop(jvm)
-    return Cost(jvm_seconds, sum(spent.values()), wall)
+    wall = time.monotonic() - started
+    return Cost(*spent(jvm, before), wall)
 
 
 def measure(

@@ -79,6 +79,8 @@ class Writer:
 
     def _write(self, decoded: DataFrame, batch: Extent) -> Written:
         contract, spark = self.contract, decoded.sparkSession
+        if not batch.read:
+            return Written(0, 0, 0, 0)
         raw, staging, *others = tables_of(contract)
         frontiers = {
             table: read_bookmark(spark, table, contract.topic).frontier

@@ -176,10 +176,10 @@ def test_answers_of_a_catalog_that_are_lost_double_nothing(lakehouse, database, 
             lambda piece: b"UPDATE iceberg_tables" in piece,
             # Iceberg sends the first of them again, which fails too or is refused as too late.
             *2 * [Fault.RESET_AFTER, Fault.RESET_BEFORE, None],
-            *4 * [Fault.RESET_AFTER, None, None],
+            *2 * [Fault.RESET_AFTER, None, None],
         )
         reports = lakehouse.ingest()
-        assert proxy.counts[Fault.RESET_AFTER] == 6
+        assert proxy.counts[Fault.RESET_AFTER] == 4
         assert retries(reports) + sum(report.total.appended_again for report in reports) > 0
         assert_conserved(lakehouse, 20)
         produce(lakehouse, 20, 40)

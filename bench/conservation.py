@@ -1,0 +1,187 @@
+"""Kafka -> ingest with and without raw and the duplicate check, then the audit: what each costs.
+
+.venv/bin/python bench/conservation.py [--rows 10000000] [--events 1000000] [--rounds 2]
+"""
+
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+from unittest.mock import patch
+
+import psutil
+import typer
+from decode import Cost, broker, console, cpu_times, session, spent, user_events
+from pyspark.sql import SparkSession
+from rich.box import SIMPLE
+from rich.table import Table as Shown
+
+from generator.messages import Message, encode
+from generator.progress import Progress
+from generator.publish import Publisher, connect, create_topics
+from lakehouse import duplicates, write
+from lakehouse.audit import audit
+from lakehouse.contracts import USER_EVENTS
+from lakehouse.errors import reported
+from lakehouse.ingest import ingest
+from lakehouse.settings import Settings
+from lakehouse.stack import artifacts, processes
+from lakehouse.stack.home import Home, StackSettings
+from lakehouse.stack.services import ObjectStore
+from lakehouse.tables import RAW_USER_EVENTS, Table, current_snapshot, tables_of
+
+append = write.append
+
+
+def append_but_raw(spark: SparkSession, table: Table, *arguments: object) -> int:
+    return 0 if table == RAW_USER_EVENTS else append(spark, table, *arguments)  # type: ignore
+
+
+def find_none(accepted, *_):  # type: ignore
+    return duplicates._none(accepted)
+
+
+WITHOUT_RAW = ("append", append_but_raw)
+WITHOUT_CHECK = ("find_repeated", find_none)
+VARIANTS: dict[str, list[tuple[str, Callable]]] = {
+    "everything": [],
+    "without raw": [WITHOUT_RAW],
+    "without duplicate check": [WITHOUT_CHECK],
+    "without both": [WITHOUT_RAW, WITHOUT_CHECK],
+}
+
+
+def produce(servers: str, first: int, count: int, seed: int) -> None:
+    """Events number `first` and the following: the same days for all seeds, other ids."""
+    publisher = Publisher(servers)
+    with Progress(count) as progress:
+        events = user_events(count, seed, first)
+        publisher.send((_message(event) for event in events), progress)
+        publisher.finish()
+
+
+def _message(event: dict) -> Message:
+    key = event["user_id"] and event["user_id"].encode()
+    return Message(USER_EVENTS.topic, key, encode(event))
+
+
+@contextmanager
+def store(home: Home) -> Iterator[None]:
+    home.move_taken_ports(ObjectStore.ports)
+    try:
+        processes.start(ObjectStore(home), console.print)
+        yield
+    finally:
+        processes.stop([ObjectStore(home)], console.print)
+
+
+class Bench:
+    def __init__(self, spark: SparkSession, home: Home):
+        self._spark = spark
+        self._settings = Settings()
+        self._home = home
+        self._jvm = psutil.Process(spark._jvm.java.lang.ProcessHandle.current().pid())  # type: ignore
+
+    def cost(self, action: Callable[[], object]) -> Cost:
+        """Of Spark's JVM with its Python workers, and of this process as the driver."""
+        me = psutil.Process()
+        before, mine, started = cpu_times(self._jvm), sum(me.cpu_times()[:2]), time.monotonic()
+        action()
+        wall = time.monotonic() - started
+        jvm, workers = spent(self._jvm, before)
+        return Cost(jvm, workers + sum(me.cpu_times()[:2]) - mine, wall)
+
+    def ingest(self, variant: str = "everything") -> None:
+        with ExitStack() as stack:
+            for name, other in VARIANTS[variant]:
+                stack.enter_context(patch.object(write, name, other))
+            ingest(self._spark, self._settings)
+
+    def audit(self, is_full: bool) -> None:
+        result = audit(self._spark, self._settings, is_full)
+        console.print(f"{result.verdict}, {'all' if is_full else 'new'} offsets")
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Afterwards the tables are as they are now, frontiers included."""
+        before = [(table, current_snapshot(self._spark, table)) for table in tables_of(USER_EVENTS)]
+        yield
+        for table, snapshot in before:
+            if current_snapshot(self._spark, table) != snapshot:
+                self._spark.sql(
+                    "CALL lake.system.rollback_to_snapshot(:table, :snapshot)",
+                    {"table": table.identifier, "snapshot": snapshot},
+                )
+
+    def measure(self, rounds: int, events: int, rows: str) -> None:
+        shown = Shown(f"rows in the table: {rows}", box=SIMPLE)
+        for heading in ("CPU us/event", "min..max", "JVM", "Python", "events per CPU-s", "wall s"):
+            shown.add_column(heading, justify="right")
+        costs: dict[str, list[Cost]] = {name: [] for name in VARIANTS}
+        for number in range(rounds):
+            names = list(VARIANTS) if number % 2 else list(reversed(VARIANTS))
+            for name in names:
+                with self.undone():
+                    costs[name].append(self.cost(lambda name=name: self.ingest(name)))
+        for name, found in costs.items():
+            cpu = [each.cpu / events * 1e6 for each in found]
+            jvm, python, wall = (median(each) for each in zip(*found, strict=True))
+            shown.add_row(
+                name,
+                f"{median(cpu):.1f}",
+                f"{min(cpu):.1f}..{max(cpu):.1f}",
+                f"{jvm / events * 1e6:.1f}",
+                f"{python / events * 1e6:.1f}",
+                f"{1e6 / median(cpu):,.0f}",
+                f"{wall:.1f}",
+            )
+        console.print(shown)
+
+
+def main(
+    rows: Annotated[int, typer.Option(min=1000, help="In the table, beside none.")] = 10_000_000,
+    events: Annotated[int, typer.Option(min=100, help="Of each measured run.")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """What conservation costs: CPU time of an ingest by its parts, and time of the audit."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: terminated; all is stopped"))
+    with tempfile.TemporaryDirectory(prefix="bench-conservation-") as folder:
+        home = Home(StackSettings(home=Path(folder)))
+        artifacts.fetch(home.cache)
+        with broker(home) as servers, store(home), session(home) as spark:
+            admin = connect(servers)
+            create_topics(admin, partitions=4, replicas=1)
+            bench = Bench(spark, home)
+            # One message, so that each table has a snapshot to go back to; it warms Spark up too.
+            produce(servers, 0, 1, seed=1)
+            bench.ingest()
+            # As many days, and the same ones, whatever is in the table.
+            measured = max(0, rows - events)
+            produce(servers, measured, events, seed=2)
+            with bench.undone():
+                bench.ingest()
+            bench.measure(rounds, events, "none")
+            bench.ingest()
+            bench.audit(is_full=False)
+            produce(servers, 0, rows - events, seed=3)
+            filled = bench.cost(bench.ingest)
+            console.print(f"{rows - events:,} more: {filled.cpu:.0f} CPU-s, {filled.wall:.0f} s")
+            report_audit("full", rows, bench.cost(lambda: bench.audit(is_full=True)))
+            produce(servers, measured, events, seed=4)
+            bench.measure(rounds, events, f"{rows:,}")
+            bench.ingest()
+            report_audit("incremental", events, bench.cost(lambda: bench.audit(is_full=False)))
+
+
+def report_audit(kind: str, messages: int, cost: Cost) -> None:
+    console.print(f"audit, {kind}, {messages:,} messages: {cost.cpu:.1f} CPU-s, {cost.wall:.1f} s")
+
+
+if __name__ == "__main__":
+    with reported():
+        typer.run(main)

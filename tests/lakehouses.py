@@ -1,0 +1,149 @@
+"""A lakehouse that may be broken: its own topics, bucket and catalog, on shared services."""
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import broker
+from confluent_kafka.admin import AdminClient, NewTopic
+from pyarrow import fs
+from pyspark.sql import SparkSession
+from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_fixed
+
+from lakehouse.audit import Audit, audit
+from lakehouse.contracts import CONTRACTS
+from lakehouse.ingest import TopicReport, ingest
+from lakehouse.settings import Settings
+from lakehouse.stack.home import REGION, REPOSITORY, Home, StackSettings
+from lakehouse.tables import TABLES, create_missing, current_snapshot
+
+PARTITIONS = 2
+LEASE_SECONDS = 1
+
+
+class FaultHome(Home):
+    """Of a lakehouse that shares broker and store with others; its bucket is its own."""
+
+    def __init__(self, path: Path, bucket: str, like: dict):
+        path.mkdir(parents=True)
+        (path / "stack.json").write_text(json.dumps(like))
+        self.bucket = bucket
+        super().__init__(StackSettings(home=path))
+
+    @property
+    def exports(self) -> dict[str, str]:
+        return super().exports | {
+            "ICEBERG_WAREHOUSE": f"s3://{self.bucket}/warehouse",
+            # So that the lock of a killed writer is soon taken over.
+            "WRITER_LEASE_SECONDS": str(LEASE_SECONDS),
+        }
+
+
+@dataclass(frozen=True)
+class Lakehouse:
+    home: FaultHome
+    spark: SparkSession
+    settings: Settings
+    admin: AdminClient
+    store: fs.S3FileSystem
+
+    def create_topics(self, partitions: int = PARTITIONS, **config: str) -> None:
+        for contract in CONTRACTS:
+            self.create_topic(contract.topic, partitions, **config)
+
+    def create_topic(self, name: str, partitions: int = PARTITIONS, **config: str) -> None:
+        """Anew: one that is there is deleted before."""
+        if name in self.admin.list_topics(timeout=10).topics:
+            self.admin.delete_topics([name])[name].result(10)
+        self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(10)
+        # The broker answers before its own metadata has the topic.
+        for attempt in Retrying(stop=stop_after_delay(10), wait=wait_fixed(0.1), reraise=True):
+            with attempt:
+                assert name in self.admin.list_topics(timeout=10).topics
+
+    def produce(self, *values: str, **options) -> None:
+        broker.produce(self.settings, *values, **options)
+
+    def ingest(self, **options) -> list[TopicReport]:
+        return ingest(self.spark, self.settings, **options)
+
+    def create_tables(self) -> None:
+        create_missing(self.spark)
+
+    def ingest_when_free(self) -> list[TopicReport]:
+        """As soon as the lock of a writer that is gone can be taken over."""
+        for attempt in Retrying(
+            retry=retry_if_exception_message(match=".*has another writer"),
+            stop=stop_after_delay(10),
+            wait=wait_fixed(0.2),
+            reraise=True,
+        ):
+            with attempt:
+                return self.ingest()
+        raise AssertionError
+
+    def audit(self, **options) -> Audit:
+        """Of all offsets."""
+        return audit(self.spark, self.settings, is_full=True, **options)
+
+    def count(self, table: str, condition: str = "true") -> int:
+        return self.spark.table(f"lake.{table}").where(condition).count()
+
+    def snapshots(self) -> dict[str, int | None]:
+        """What must be equal where nothing was changed."""
+        return {table.name: current_snapshot(self.spark, table) for table in TABLES}
+
+    def start(self, *words: str) -> "Job":
+        return Job(["spark-submit", *words], self.home)
+
+    def run(self, *words: str, exit_code: int = 0) -> str:
+        """What a job prints; it must exit so."""
+        job = self.start(*words)
+        job.wait(180)
+        assert job.returncode == exit_code, job.printed
+        return job.printed
+
+
+class Job(subprocess.Popen):
+    """A job in a process of its own; a pipe that nobody reads could hold it up."""
+
+    def __init__(self, words: list[str], home: Home):
+        self._log = home.path / f"job-{time.monotonic_ns()}.log"
+        with self._log.open("w") as log:
+            super().__init__(
+                words,
+                cwd=REPOSITORY,
+                env=home.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def printed(self) -> str:
+        return self._log.read_text()
+
+
+def session_of(spark: SparkSession, home: Home, **other: str) -> SparkSession:
+    """In the same JVM, with the catalog of this home; `other` are settings of the catalog."""
+    home.write_spark_conf()
+    session = spark.newSession()
+    prefix = "spark.sql.catalog.lake."
+    for line in (home.path / "conf" / "spark-defaults.conf").read_text().splitlines():
+        name, _, value = line.partition(" ")
+        if name.startswith(prefix):
+            session.conf.set(name, value.strip())
+    for name, value in other.items():
+        session.conf.set(prefix + name.replace("_", "-"), value)
+    return session
+
+
+def store_of(home: Home) -> fs.S3FileSystem:
+    return fs.S3FileSystem(
+        access_key=home.exports["AWS_ACCESS_KEY_ID"],
+        secret_key=home.exports["AWS_SECRET_ACCESS_KEY"],
+        endpoint_override=home.exports["S3_ENDPOINT"],
+        region=REGION,
+        allow_bucket_creation=True,
+    )
