@@ -43,6 +43,10 @@ def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -
             f"{report.topic:<20}{t.read:>12,}{t.staged:>12,}{t.duplicate:>12,}"
             f"{t.dead:>12,}{t.seen:>14,}"
         )
+    if retries := max(report.retries for report in reports):
+        print(f"began again {retries} times after failures that passed")
+    if again := sum(report.total.appended_again for report in reports):
+        print(f"appended again {again} times after other commits")
     for table in TABLES:
         print(f"{table.name} is at snapshot {current_snapshot(spark, table)}")
     print(f"done in {time.monotonic() - started:.1f} s")

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
-from pyspark.errors import StreamingQueryException
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
@@ -18,16 +19,19 @@ from lakehouse.decode import decode
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
 from lakehouse.generations import in_kafka, recorded, with_recorded_partitions
-from lakehouse.job import first_line
 from lakehouse.kafka import Topic, publish_frontier, read_topics, source_options
 from lakehouse.lock import writer_locks
 from lakehouse.preflight import Plan, accept, plan
+from lakehouse.retry import cause, is_transient, retrying
 from lakehouse.settings import Settings
 from lakehouse.tables import Table, create_missing, tables_of
 from lakehouse.thresholds import DeadLetterLimits
 from lakehouse.write import Writer, Written
 
 MESSAGES_PER_BATCH = 500_000
+RETRY_MILLISECONDS = 1000
+# By default 120 s; a task has four tries, which wait as long together.
+POLL_MILLISECONDS = 30_000
 
 log = logging.getLogger("lakehouse.ingest")
 
@@ -38,6 +42,8 @@ class TopicReport:
 
     topic: str
     batches: list[Written] = field(default_factory=list)
+    # How often the run was begun again after a failure.
+    retries: int = 0
 
     @property
     def total(self) -> Written:
@@ -46,6 +52,7 @@ class TopicReport:
             staged=sum(batch.staged for batch in self.batches),
             duplicate=sum(batch.duplicate for batch in self.batches),
             dead=sum(batch.dead for batch in self.batches),
+            appended_again=sum(batch.appended_again for batch in self.batches),
         )
 
 
@@ -61,19 +68,66 @@ def ingest(
     none that could be lost, grow old or disagree with the tables.
     """
     names = [contract.topic for contract in CONTRACTS]
-    topics = read_topics(settings, names)
+    reports = [TopicReport(name) for name in names]
+
+    def count_retry() -> None:
+        for report in reports:
+            report.retries += 1
+
+    def achieved() -> int:
+        return sum(report.total.read - report.total.seen for report in reports)
+
+    retries = retrying(settings.retry_seconds, achieved, count_retry)
+    # Before anything is retried: a broker that never answered is most likely a wrong address.
+    read_topics(settings, names)
     with writer_locks(spark, names, settings.writer_lease_seconds) as check_locks:
-        create_missing(spark)
-        plans = [
-            _plan(spark, contract, topic) for contract, topic in zip(CONTRACTS, topics, strict=True)
-        ]
-        accept(spark, plans, accept_gap, accept_new_topic)
-        return _ingest(
-            [
-                _Run(spark, settings, contract, plan, check_locks)
-                for contract, plan in zip(CONTRACTS, plans, strict=True)
-            ]
-        )
+        try:
+            retries(_attempt, spark, settings, reports, accept_gap, accept_new_topic, check_locks)
+        except LakehouseError:
+            raise
+        except Exception as error:
+            if not isinstance(error, PySparkException | Py4JError):
+                # A mistake of ours, whose trace is short and says where.
+                log.error("the ingest stopped", exc_info=error)
+            raise LakehouseError(
+                f"The ingest stopped: {cause(error)}",
+                "Nothing is lost or doubled: resolve the cause and run the same command again",
+            ) from error
+    return reports
+
+
+def _attempt(
+    spark: SparkSession,
+    settings: Settings,
+    reports: list[TopicReport],
+    accept_gap: str | None,
+    accept_new_topic: str | None,
+    check_locks: Callable[[], None],
+) -> None:
+    """From where the tables end by now, so that it does not matter how an earlier one ended."""
+    check_locks()
+    create_missing(spark)
+    topics = read_topics(settings, [report.topic for report in reports])
+    plans = [
+        _plan(spark, contract, topic) for contract, topic in zip(CONTRACTS, topics, strict=True)
+    ]
+    accept(spark, plans, accept_gap, accept_new_topic)
+    runs = [
+        _Run(spark, settings, contract, plan, check_locks, report)
+        for contract, plan, report in zip(CONTRACTS, plans, reports, strict=True)
+    ]
+    try:
+        for run in runs:
+            run.start()
+        for run in runs:
+            run.finish()
+    except StreamingQueryException as error:
+        # What was raised in Python tells more, and one that would fail again most.
+        failures = [run.failure for run in runs if run.failure]
+        raise min(failures, key=is_transient, default=error) from error
+    finally:
+        for run in runs:
+            run.stop()
 
 
 def _plan(spark: SparkSession, contract: Contract, topic: Topic) -> Plan:
@@ -91,26 +145,6 @@ def _bookmarks(spark: SparkSession, contract: Contract) -> dict[Table, Bookmark]
     return {table: read_bookmark(spark, table, contract.topic) for table in tables_of(contract)}
 
 
-def _ingest(runs: list["_Run"]) -> list[TopicReport]:
-    try:
-        for run in runs:
-            run.start()
-        for run in runs:
-            run.finish()
-    except StreamingQueryException as error:
-        if refusal := next((run.refusal for run in runs if run.refusal), None):
-            raise refusal from None
-        log.error("query failed", exc_info=error)
-        raise LakehouseError(
-            f"The ingest stopped: {first_line(error)}",
-            "Nothing is lost or doubled: resolve the cause and run the same command again",
-        ) from error
-    finally:
-        for run in runs:
-            run.stop()
-    return [run.report for run in runs]
-
-
 class _Run:
     """One topic's query, from where its tables end to the end of what the topic holds now."""
 
@@ -121,6 +155,7 @@ class _Run:
         contract: Contract,
         plan: Plan,
         check_locks: Callable[[], None],
+        report: TopicReport,
     ):
         self._spark = spark
         self._settings = settings
@@ -138,8 +173,8 @@ class _Run:
             timedelta(days=settings.duplicate_horizon_days),
         )
         self._query: StreamingQuery | None = None
-        self.report = TopicReport(contract.topic)
-        self.refusal: LakehouseError | None = None
+        self._report = report
+        self.failure: Exception | None = None
 
     def start(self) -> None:
         topic = self._plan.topic
@@ -151,6 +186,9 @@ class _Run:
             .option("startingOffsets", json.dumps({topic.name: begin}))
             .option("maxOffsetsPerTrigger", MESSAGES_PER_BATCH)
             .option("includeHeaders", "true")
+            # By default 10 ms, which a broker that starts again outlasts.
+            .option("fetchOffset.retryIntervalMs", RETRY_MILLISECONDS)
+            .option("kafkaConsumer.pollTimeoutMs", POLL_MILLISECONDS)
             .load()
             .transform(with_recorded_partitions, topic.generation)
         )
@@ -208,10 +246,10 @@ class _Run:
         started = time.monotonic()
         try:
             written = self._writer.write(decoded)
-        except LakehouseError as error:
-            self.refusal = error
+        except Exception as error:
+            self.failure = error
             raise
-        self.report.batches.append(written)
+        self._report.batches.append(written)
         log.info(
             "batch committed",
             extra={

@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from lakehouse.bookmarks import Frontier, Origin
 from lakehouse.errors import LakehouseError
 from lakehouse.generations import in_kafka, recorded
+from lakehouse.retry import TransientError
 from lakehouse.settings import Settings
 
 TIMEOUT_SECONDS = 10
@@ -76,7 +77,7 @@ def read_topics(settings: Settings, names: list[str]) -> list[Topic]:
             for name in names
         ]
     except KafkaException as error:
-        raise LakehouseError(
+        raise TransientError(
             f"No Kafka broker answers at {servers} ({error.args[0].str()})",
             "Start the local stack with `make up` or correct KAFKA_BOOTSTRAP_SERVERS",
         ) from None

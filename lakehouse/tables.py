@@ -20,6 +20,9 @@ PROPERTIES = {
     "write.spark.fanout.enabled": "false",
     # Spark and Trino commit to the same tables beside each other.
     "commit.retry.num-retries": "20",
+    # By default its waits grow to a minute each, and it goes on for half an hour.
+    "commit.retry.max-wait-ms": "5000",
+    "commit.retry.total-timeout-ms": "120000",
     "write.metadata.delete-after-commit.enabled": "true",
 }
 

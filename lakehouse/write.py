@@ -47,6 +47,8 @@ class Written:
     staged: int
     duplicate: int
     dead: int
+    # Appends that were done again, because another commit to the table came first.
+    appended_again: int = 0
 
     @property
     def seen(self) -> int:
@@ -120,7 +122,14 @@ class Writer:
             table: self._append(spark, table, rows[table], frontier, batch.ends)
             for table, frontier in frontiers.items()
         }
-        return Written(batch.read, added[staging], added.get(DUPLICATES, 0), added[DEAD_LETTERS])
+        counts = {table: count for table, (count, _) in added.items()}
+        return Written(
+            batch.read,
+            counts[staging],
+            counts.get(DUPLICATES, 0),
+            counts[DEAD_LETTERS],
+            sum(again for _, again in added.values()),
+        )
 
     def _append(
         self,
@@ -129,14 +138,14 @@ class Writer:
         rows: DataFrame | None,
         before: Frontier,
         ends: Frontier,
-    ) -> int:
-        """How many rows were added; the frontier only ever moves ahead."""
+    ) -> tuple[int, int]:
+        """How many rows were added, at which repetition; the frontier only ever moves ahead."""
         topic = self.contract.topic
         frontier = before | {
             partition: max(end, before.get(partition, 0)) for partition, end in ends.items()
         }
         properties = bookmark_properties(topic, self.origin, frontier)
-        for attempt in range(1, ATTEMPTS + 1):
+        for again in range(ATTEMPTS):
             with _turns[table]:
                 now = read_bookmark(spark, table, topic)
                 if now.frontier != before:
@@ -145,9 +154,9 @@ class Writer:
                         "Nothing is lost or doubled; leave it to that one",
                     )
                 try:
-                    return append(spark, table, rows, now.snapshot_id, properties)
+                    return append(spark, table, rows, now.snapshot_id, properties), again
                 except TableMovedError as error:
-                    log.warning(f"{error}; appending again", extra={"attempt": attempt})
+                    log.warning(f"{error}; appending again", extra={"attempt": again + 1})
         raise LakehouseError(
             f"{table.name} changed {ATTEMPTS} times while {topic} was appended to it",
             "Run this again when its maintenance is done",
