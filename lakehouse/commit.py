@@ -1,5 +1,6 @@
 """Rows -> a table: one change, and only on top of the snapshot that they were worked out from."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
@@ -8,14 +9,17 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
+from lakehouse.retry import cause
 from lakehouse.tables import Table
 
 # A branch that a killed process left behind holds its snapshots no longer than this.
 BRANCH_AGE_MS = 24 * 60 * 60 * 1000
 
+log = logging.getLogger("lakehouse.commit")
+
 
 class TableMovedError(Exception):
-    """Another commit came first; nothing was changed."""
+    """Another commit came first, or this one broke on its way; main is as it was."""
 
 
 def iceberg_table(spark: SparkSession, table: Table) -> Any:
@@ -24,9 +28,9 @@ def iceberg_table(spark: SparkSession, table: Table) -> Any:
     return loader.loadIcebergTable(spark._jsparkSession, table.identifier)
 
 
-def snapshots(table: Any) -> Iterator[Any]:
-    """org.apache.iceberg.Snapshot, from the current one back to the oldest that is left."""
-    snapshot = table.currentSnapshot()
+def snapshots(table: Any, head: Any = None) -> Iterator[Any]:
+    """org.apache.iceberg.Snapshot, from `head`, or the current one, back to the oldest left."""
+    snapshot = head or table.currentSnapshot()
     while snapshot:
         yield snapshot
         parent = snapshot.parentId()
@@ -89,27 +93,65 @@ def _commit(
     of it, or nothing.
     """
     branch = f"append_{uuid4().hex}"
-    target = iceberg_table(spark, table)
-    create = target.manageSnapshots()
-    create = create.createBranch(branch) if after is None else create.createBranch(branch, after)
-    create.setMaxRefAgeMs(branch, BRANCH_AGE_MS).commit()
     try:
+        _create(branch, after, spark, table)
         write(branch)
-        return _take_main_to(branch, spark, table)
+        return _take_main_to(branch, after, spark, table)
     finally:
         _remove(branch, spark, table)
 
 
-def _take_main_to(branch: str, spark: SparkSession, table: Table) -> Any:
+# The answer to each of these commits can be lost after it was carried out. What is done then is
+# told by the table alone: nobody else has this branch. Worse, Iceberg's JDBC catalog sends such a
+# commit again, and takes the refusal of the second for a failure of the first: it deletes files
+# that the first has just made part of the table. They are the branch's then, and never main's.
+
+
+def _create(branch: str, after: int | None, spark: SparkSession, table: Table) -> None:
+    update = iceberg_table(spark, table).manageSnapshots()
+    update = update.createBranch(branch) if after is None else update.createBranch(branch, after)
+    try:
+        update.setMaxRefAgeMs(branch, BRANCH_AGE_MS).commit()
+    except (PySparkException, Py4JJavaError) as error:
+        if branch not in iceberg_table(spark, table).refs():
+            raise
+        _warn("the answer to a commit was lost", table, error)
+    if after is None:
+        # An empty snapshot was made for the branch to begin with.
+        made = iceberg_table(spark, table)
+        _require_whole(made.snapshot(branch), None, made, table)
+
+
+def _require_whole(head: Any, after: int | None, target: Any, table: Table) -> None:
+    """TableMovedError where files that say what the snapshots since `after` hold are not there."""
+    io = target.io()
+
+    def exists(path: str) -> bool:
+        return bool(io.newInputFile(path).exists())
+
+    for snapshot in snapshots(target, head):
+        if snapshot.snapshotId() == after:
+            return
+        is_whole = exists(snapshot.manifestListLocation()) and all(
+            exists(manifest.path())
+            for manifest in snapshot.allManifests(io)
+            if manifest.snapshotId() == snapshot.snapshotId()
+        )
+        if not is_whole:
+            raise TableMovedError(f"{table.name} has a snapshot whose files Iceberg has deleted")
+
+
+def _take_main_to(branch: str, after: int | None, spark: SparkSession, table: Table) -> Any:
     """Returns the branch's newest snapshot."""
     target = iceberg_table(spark, table)
     head = target.snapshot(branch)
+    _require_whole(head, after, target, table)
     try:
         target.manageSnapshots().fastForwardBranch("main", branch).commit()
     except (PySparkException, Py4JJavaError) as error:
-        # The answer of a commit can be lost after it was carried out.
         found = iceberg_table(spark, table)
         if head.snapshotId() in (snapshot.snapshotId() for snapshot in snapshots(found)):
+            _warn("the answer to a commit was lost", table, error)
             return head
         if "Cannot fast-forward" in str(error) or "CommitFailedException" in str(error):
             raise TableMovedError(f"{table.name} has a newer snapshot") from error
@@ -118,6 +160,14 @@ def _take_main_to(branch: str, spark: SparkSession, table: Table) -> Any:
 
 
 def _remove(branch: str, spark: SparkSession, table: Table) -> None:
-    target = iceberg_table(spark, table)
-    if branch in target.refs():
-        target.manageSnapshots().removeBranch(branch).commit()
+    """Never fails: the rows are where they are, and expiry drops a branch past its age."""
+    try:
+        target = iceberg_table(spark, table)
+        if branch in target.refs():
+            target.manageSnapshots().removeBranch(branch).commit()
+    except (PySparkException, Py4JJavaError) as error:
+        _warn("branch not removed", table, error)
+
+
+def _warn(what: str, table: Table, error: Exception) -> None:
+    log.warning(what, extra={"table": table.name, "cause": cause(error)})

@@ -93,8 +93,26 @@ def findings_of(
     return findings
 
 
-def frontier_findings(partition: PartitionCount, staged: int, delivered: int) -> Iterator[Finding]:
-    """How far raw has taken a partition in, against staging, Kafka and the audits before."""
+def another_topic(topic: str) -> Finding:
+    """Its offsets say nothing about those in the tables."""
+    return Finding(
+        "another topic",
+        topic,
+        1,
+        "topic in Kafka is not the one that the tables were filled from",
+        [topic],
+        "It was deleted and made anew, or this is another cluster: jobs/ingest.py refuses, and "
+        "says how to go on",
+    )
+
+
+def frontier_findings(
+    partition: PartitionCount, staged: int, delivered: int | None
+) -> Iterator[Finding]:
+    """How far raw has taken a partition in, against staging, Kafka and the audits before.
+
+    `delivered` is None where Kafka can't tell, as of a topic that another has taken the place of.
+    """
     raw = f"raw has taken in up to {partition.frontier:,}"
     if partition.frontier != staged:
         yield _frontier_finding(
@@ -103,13 +121,12 @@ def frontier_findings(partition: PartitionCount, staged: int, delivered: int) ->
             f"{raw} and staging up to {staged:,}",
             "An ingest was interrupted or is running, or a table was rolled back: " + INGEST,
         )
-    if partition.frontier > delivered:
+    if delivered is not None and partition.frontier > delivered:
         yield _frontier_finding(
             "not of this topic",
             partition,
             f"{raw}, but Kafka has only come to {delivered:,}",
-            "The topic was re-created, or this is another cluster: check "
-            "KAFKA_BOOTSTRAP_SERVERS, or restore the topic",
+            "It has lost messages, or was restored from an older copy: restore it in full",
         )
     if partition.frontier < partition.start:
         yield _frontier_finding(

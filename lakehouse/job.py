@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError, reported
 from lakehouse.logs import configure_logging
+from lakehouse.retry import cause
 from lakehouse.settings import Settings, load_settings
 
 log = logging.getLogger("lakehouse.job")
@@ -28,12 +29,5 @@ def run(name: str, job: Callable[[SparkSession, Settings], None]) -> None:
         except (PySparkException, Py4JError) as error:
             log.error("job failed", exc_info=error)
             raise LakehouseError(
-                first_line(error), "Resolve the cause and run the same command again"
+                cause(error), "Resolve the cause and run the same command again"
             ) from error
-
-
-def first_line(error: Exception) -> str:
-    """The cause, without the stack traces that Spark puts into its messages."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by:")]
-    return (causes[-1:] or lines[:1] or [type(error).__name__])[0]

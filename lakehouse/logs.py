@@ -19,7 +19,11 @@ CONFIGURATION = {
             "formatter": "json",
         }
     },
-    "loggers": {"lakehouse": {"level": "INFO", "handlers": ["stderr"], "propagate": False}},
+    "loggers": {
+        "lakehouse": {"level": "INFO", "handlers": ["stderr"], "propagate": False},
+        # Tells over pages what a function of ours raised in a query, which the job tells in a line.
+        "py4j.clientserver": {"level": "CRITICAL"},
+    },
     "root": {"level": "WARNING", "handlers": ["stderr"]},
 }
 

@@ -22,6 +22,9 @@ class Settings(BaseSettings):
     # After so long without a sign of life a writer has lost its lock, and another may take it. A
     # store that is slow for as long stops an ingest.
     writer_lease_seconds: float = Field(60, ge=1)
+    # After a failure that may pass, an ingest begins again until it has committed nothing for so
+    # long; 0 turns it off. A store that is gone for the lease of the lock ends it before.
+    retry_seconds: float = Field(300, ge=0)
     # How many days around an event's own day its event_id is searched for, for duplicates.
     duplicate_horizon_days: int = Field(0, ge=0)
 

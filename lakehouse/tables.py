@@ -20,6 +20,9 @@ PROPERTIES = {
     "write.spark.fanout.enabled": "false",
     # Spark and Trino commit to the same tables beside each other.
     "commit.retry.num-retries": "20",
+    # By default its waits grow to a minute each, and it goes on for half an hour.
+    "commit.retry.max-wait-ms": "5000",
+    "commit.retry.total-timeout-ms": "120000",
     "write.metadata.delete-after-commit.enabled": "true",
 }
 
@@ -156,6 +159,19 @@ ACCEPTED_GAPS = Table(
     ],
     partitioned_by=(),
 )
+ACCEPTED_TOPICS = Table(
+    name="ops.accepted_topics",
+    comment="One row per topic that took the place of another of its name",
+    columns=[
+        pa.field("topic", pa.string()),
+        pa.field("generation", pa.int32()),
+        pa.field("cluster_id", pa.string()),
+        pa.field("topic_id", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("accepted_at", pa.timestamp("us", tz="UTC")),
+    ],
+    partitioned_by=(),
+)
 AUDITS = Table(
     name="ops.audits",
     comment="One row per partition of a topic and range of offsets that an audit proved",
@@ -180,6 +196,7 @@ TABLES = (
     DEAD_LETTERS,
     DUPLICATES,
     ACCEPTED_GAPS,
+    ACCEPTED_TOPICS,
     AUDITS,
 )
 _RAW = {USER_EVENTS.topic: RAW_USER_EVENTS, PRODUCT_METADATA.topic: RAW_PRODUCT_METADATA}

@@ -47,6 +47,8 @@ class Written:
     staged: int
     duplicate: int
     dead: int
+    # Appends that were done again, because another commit to the table came first.
+    appended_again: int = 0
 
     @property
     def seen(self) -> int:
@@ -74,6 +76,17 @@ class Writer:
             return self._write(decoded, extent_of(decoded))
         finally:
             decoded.unpersist()
+
+    def reach(self, spark: SparkSession, ends: Frontier) -> None:
+        """Move bookmarks ahead to offsets before which no message is left to write.
+
+        Beyond the last row there can be more that Kafka never delivers, such as the end of a
+        transaction. When retention has removed that, nothing tells it from a lost message.
+        """
+        for table in tables_of(self.contract):
+            before = read_bookmark(spark, table, self.contract.topic).frontier
+            if any(end > before.get(partition, 0) for partition, end in ends.items()):
+                self._append(spark, table, None, before, ends)
 
     def _write(self, decoded: DataFrame, batch: Extent) -> Written:
         contract, spark = self.contract, decoded.sparkSession
@@ -109,7 +122,14 @@ class Writer:
             table: self._append(spark, table, rows[table], frontier, batch.ends)
             for table, frontier in frontiers.items()
         }
-        return Written(batch.read, added[staging], added.get(DUPLICATES, 0), added[DEAD_LETTERS])
+        counts = {table: count for table, (count, _) in added.items()}
+        return Written(
+            batch.read,
+            counts[staging],
+            counts.get(DUPLICATES, 0),
+            counts[DEAD_LETTERS],
+            sum(again for _, again in added.values()),
+        )
 
     def _append(
         self,
@@ -118,14 +138,14 @@ class Writer:
         rows: DataFrame | None,
         before: Frontier,
         ends: Frontier,
-    ) -> int:
-        """How many rows were added; the frontier only ever moves ahead."""
+    ) -> tuple[int, int]:
+        """How many rows were added, at which repetition; the frontier only ever moves ahead."""
         topic = self.contract.topic
         frontier = before | {
             partition: max(end, before.get(partition, 0)) for partition, end in ends.items()
         }
         properties = bookmark_properties(topic, self.origin, frontier)
-        for attempt in range(1, ATTEMPTS + 1):
+        for again in range(ATTEMPTS):
             with _turns[table]:
                 now = read_bookmark(spark, table, topic)
                 if now.frontier != before:
@@ -134,9 +154,9 @@ class Writer:
                         "Nothing is lost or doubled; leave it to that one",
                     )
                 try:
-                    return append(spark, table, rows, now.snapshot_id, properties)
+                    return append(spark, table, rows, now.snapshot_id, properties), again
                 except TableMovedError as error:
-                    log.warning(f"{error}; appending again", extra={"attempt": attempt})
+                    log.warning(f"{error}; appending again", extra={"attempt": again + 1})
         raise LakehouseError(
             f"{table.name} changed {ATTEMPTS} times while {topic} was appended to it",
             "Run this again when its maintenance is done",

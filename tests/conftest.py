@@ -4,6 +4,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 
+import postgresql
 import pytest
 import trino
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -97,3 +98,12 @@ def topics(settings: Settings) -> AdminClient:
         if contract.topic not in admin.list_topics().topics:
             admin.create_topics([NewTopic(contract.topic, 4, 1)])[contract.topic].result()
     return admin
+
+
+@pytest.fixture
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The JDBC address of a PostgreSQL database that has the catalog's tables, for one test."""
+    if not postgresql.IS_INSTALLED:
+        pytest.skip("no PostgreSQL server is installed (`postgres` on PATH)")
+    with postgresql.server(tmp_path_factory.mktemp("postgresql")) as address:
+        yield address

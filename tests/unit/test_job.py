@@ -1,13 +1,6 @@
 import pytest
 
 from lakehouse.errors import LakehouseError, reported
-from lakehouse.job import first_line
-
-
-def test_the_cause_of_a_java_failure_is_its_last_one():
-    error = Exception("An error occurred\n\tat a.B\nCaused by: x.Y: outer\nCaused by: z.W: inner\n")
-    assert first_line(error) == "z.W: inner"
-    assert first_line(ValueError("plain\nmore")) == "plain"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,246 @@
+"""What stays true when a service fails in passing, or for good, while an ingest runs."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from threading import Thread, Timer
+
+import postgresql
+import pytest
+from faults.proxy import Fault, FaultProxy, Rule, fault_proxy, share
+
+from lakehouse import commit, write
+from lakehouse.commit import append
+from lakehouse.errors import LakehouseError
+from lakehouse.maintenance import expire
+from lakehouse.stack import processes
+from lakehouse.stack.services import Kafka, ObjectStore
+from lakehouse.tables import STG_USER_EVENTS, TABLES, Table, create_missing, current_snapshot
+
+EVENT = (
+    '{{"event_id":"e{id}","user_id":"u","product_id":"P1","event_type":"view",'
+    '"event_timestamp":"2026-03-05T10:00:00Z","event_data":{{}}}}'
+)
+CATALOG = "spark.sql.catalog.lake."
+# A lock on a store that is away for a few seconds.
+LEASE_SECONDS = 30
+AWAY_SECONDS = 2
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch):
+    monkeypatch.setattr("lakehouse.retry.LONGEST_WAIT_SECONDS", 1)
+
+
+def altered(lakehouse, lease=LEASE_SECONDS, retry_seconds=300, **catalog):
+    """The same tables, by a session with other settings of the catalog."""
+    session = lakehouse.spark.newSession()
+    for name, value in lakehouse.spark.conf.getAll.items():
+        if name.startswith(CATALOG):
+            session.conf.set(name, value)
+    for name, value in catalog.items():
+        session.conf.set(CATALOG + name, value)
+    update = {"writer_lease_seconds": lease, "retry_seconds": retry_seconds}
+    return replace(lakehouse, spark=session, settings=lakehouse.settings.model_copy(update=update))
+
+
+def behind(proxy: FaultProxy, lakehouse, retries: int, **settings):
+    """The store is reached through the proxy, and Iceberg's own client tries so often again."""
+    endpoint = f"http://127.0.0.1:{proxy.port}"
+    catalog = {"s3.endpoint": endpoint, "s3.retry.num-retries": str(retries)}
+    return altered(lakehouse, **settings, **catalog)
+
+
+def produce(lakehouse, first: int, end: int) -> None:
+    lakehouse.produce(*(EVENT.format(id=number) for number in range(first, end)), key="u")
+
+
+def assert_conserved(lakehouse, events: int) -> None:
+    """Each is there once, and nothing that was begun is left."""
+    audit = lakehouse.audit()
+    assert audit.verdict == f"conserved: {events} messages, each exactly once", audit.findings
+    assert lakehouse.count("staging.stg_user_events") == events
+    assert set().union(*(branches(lakehouse, table) for table in TABLES)) == {"main"}
+
+
+def branches(lakehouse, table: Table) -> set[str]:
+    return {row.name for row in lakehouse.spark.table(f"{table.identifier}.refs").collect()}
+
+
+def retries(reports) -> int:
+    return reports[0].retries
+
+
+def in_turn(matches: Callable[[bytes], bool], *faults: Fault) -> Rule:
+    """Each of the faults once, at the requests that match."""
+    left = list(faults)
+    return lambda request: left.pop(0) if left and matches(request) else None
+
+
+def before(monkeypatch, name: str, action: Callable[[], None]) -> None:
+    """Do something once, just before lakehouse.write calls this function."""
+    real, todo = getattr(write, name), [action]
+
+    def first(*arguments):
+        if todo:
+            todo.pop()()
+        return real(*arguments)
+
+    monkeypatch.setattr(write, name, first)
+
+
+def end_and_start_again(service) -> Thread:
+    process = processes.find(service)
+    process.kill()
+    process.wait(10)
+    starting = Timer(AWAY_SECONDS, processes.start, (service, print))
+    starting.start()
+    return starting
+
+
+def test_requests_to_the_store_that_fail_are_repeated_by_its_client(lakehouse):
+    produce(lakehouse, 0, 20)
+    with fault_proxy(lakehouse.home.ports["s3"]) as proxy:
+        proxy.rule = share(1, UNAVAILABLE=0.04, RESET_BEFORE=0.04, RESET_AFTER=0.04, DELAY=0.02)
+        reports = behind(proxy, lakehouse, retries=8).ingest()
+        assert min(proxy.counts.values()) > 0
+        assert len(proxy.counts) == 5
+    assert retries(reports) == 0
+    assert_conserved(lakehouse, 20)
+
+
+def test_a_run_whose_commits_fail_at_the_store_is_begun_again(lakehouse):
+    create_missing(lakehouse.spark)
+    produce(lakehouse, 0, 20)
+    with fault_proxy(lakehouse.home.ports["s3"]) as proxy:
+        proxy.rule = in_turn(
+            lambda request: request.startswith(b"PUT") and b".metadata.json" in request,
+            Fault.RESET_AFTER,
+            Fault.UNAVAILABLE,
+            Fault.RESET_BEFORE,
+        )
+        reports = behind(proxy, lakehouse, retries=0).ingest()
+    assert retries(reports) >= 1
+    assert_conserved(lakehouse, 20)
+
+
+@pytest.mark.parametrize(("service", "moment"), [(ObjectStore, "append"), (Kafka, "extent_of")])
+def test_a_service_that_is_killed_and_started_again_stops_nothing(
+    lakehouse, services, monkeypatch, service, moment
+):
+    produce(lakehouse, 0, 20)
+    restarts = []
+    before(monkeypatch, moment, lambda: restarts.append(end_and_start_again(service(services))))
+    try:
+        altered(lakehouse).ingest()
+    finally:
+        for restart in restarts:
+            restart.join(60)
+    assert len(restarts) == 1
+    assert_conserved(lakehouse, 20)
+
+
+def test_a_catalog_that_others_hold_locked_is_tried_again(lakehouse, monkeypatch):
+    produce(lakehouse, 0, 20)
+    file = lakehouse.home.catalog_file
+    locker = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+
+    def lock():
+        locker.execute("BEGIN EXCLUSIVE")
+        Timer(AWAY_SECONDS, locker.execute, ("ROLLBACK",)).start()
+
+    before(monkeypatch, "append", lock)
+    impatient = altered(lakehouse, uri=f"jdbc:sqlite:{file}?busy_timeout=100")
+    assert retries(impatient.ingest()) >= 1
+    locker.close()
+    assert_conserved(lakehouse, 20)
+
+
+def test_answers_of_a_catalog_that_are_lost_double_nothing(lakehouse, database, monkeypatch):
+    port = int(database.split(":")[3].split("/")[0])
+    with fault_proxy(port, is_http=False) as proxy:
+        uri = database.replace(f":{port}", f":{proxy.port}")
+        lakehouse = altered(lakehouse, uri=uri)
+        create_missing(lakehouse.spark)
+        produce(lakehouse, 0, 20)
+        proxy.rule = in_turn(
+            lambda piece: b"UPDATE iceberg_tables" in piece,
+            # Iceberg sends the first of them again, which fails too or is refused as too late.
+            *2 * [Fault.RESET_AFTER, Fault.RESET_BEFORE, None],
+            *2 * [Fault.RESET_AFTER, None, None],
+        )
+        reports = lakehouse.ingest()
+        assert proxy.counts[Fault.RESET_AFTER] == 4
+        assert retries(reports) + sum(report.total.appended_again for report in reports) > 0
+        assert_conserved(lakehouse, 20)
+        produce(lakehouse, 20, 40)
+        before(monkeypatch, "append", lambda: postgresql.end_connections(database))
+        lakehouse.ingest()
+        assert_conserved(lakehouse, 40)
+
+
+def test_an_append_that_maintenance_overtook_is_done_again(lakehouse, monkeypatch):
+    produce(lakehouse, 0, 20)
+    lakehouse.ingest()
+    produce(lakehouse, 20, 40)
+
+    def overtake():
+        for table in TABLES:
+            append(lakehouse.spark, table, None, current_snapshot(lakehouse.spark, table), {})
+
+    before(monkeypatch, "append", overtake)
+    reports = lakehouse.ingest()
+    assert sum(report.total.appended_again for report in reports) == 1
+    assert retries(reports) == 0
+    assert_conserved(lakehouse, 40)
+
+
+def test_a_store_that_refuses_for_good_ends_the_run_at_once(lakehouse):
+    produce(lakehouse, 0, 20)
+    with fault_proxy(lakehouse.home.ports["s3"]) as proxy:
+        proxy.rule = lambda request: Fault.DENIED if b"raw-data" in request else None
+        with pytest.raises(LakehouseError, match=r"Status Code: 403.*run the same command again"):
+            behind(proxy, lakehouse, retries=8).ingest()
+        proxy.rule = lambda request: Fault.UNAVAILABLE if b"raw-data" in request else None
+        with pytest.raises(LakehouseError, match=r"Status Code: 503.*run the same command again"):
+            behind(proxy, lakehouse, retries=0, retry_seconds=3).ingest()
+    lakehouse.ingest()
+    assert_conserved(lakehouse, 20)
+
+
+def test_a_store_that_is_away_for_the_lease_costs_the_lock(lakehouse):
+    produce(lakehouse, 0, 20)
+    seen = []
+
+    def away_once_written_to(request: bytes) -> Fault | None:
+        seen.extend([1] if b"raw-data" in request else [])
+        return Fault.RESET_BEFORE if seen else None
+
+    with fault_proxy(lakehouse.home.ports["s3"]) as proxy:
+        proxy.rule = away_once_written_to
+        with pytest.raises(LakehouseError, match=r"lock on .* is lost: its lease ended"):
+            behind(proxy, lakehouse, retries=0, lease=2).ingest()
+    lakehouse.ingest()
+    assert_conserved(lakehouse, 20)
+
+
+def test_a_branch_that_was_left_behind_expires(lakehouse, monkeypatch):
+    create_missing(lakehouse.spark)
+    monkeypatch.setattr(commit, "BRANCH_AGE_MS", 1)
+    monkeypatch.setattr(commit, "_remove", lambda *_: None)
+    append(lakehouse.spark, STG_USER_EVENTS, None, None, {})
+    assert len(branches(lakehouse, STG_USER_EVENTS)) == 2
+    expire(lakehouse.spark, timedelta(days=5))
+    assert branches(lakehouse, STG_USER_EVENTS) == {"main"}
+
+
+def test_dbt_waits_for_a_trino_that_is_started_again(stack, command, monkeypatch, tmp_path):
+    with fault_proxy(stack.ports["trino"]) as proxy:
+        proxy.rule = in_turn(lambda _: True, *4 * [Fault.RESET_BEFORE], Fault.UNAVAILABLE)
+        monkeypatch.setenv("TRINO_PORT", str(proxy.port))
+        folders = [f"--target-path={tmp_path}", f"--log-path={tmp_path}"]
+        where = ["--project-dir=dbt", "--profiles-dir=dbt", *folders]
+        printed = command("dbt", "show", "--inline=SELECT 40 + 2 AS answer", *where).stdout
+    assert "42" in printed
+    assert proxy.counts[Fault.RESET_BEFORE] == 4
