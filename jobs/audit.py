@@ -4,7 +4,7 @@ spark-submit jobs/audit.py [--full] [--json] [--ledger FILE]
 
 Exit code 0 if all holds, 1 if not. Without --full it compares the offsets since the last audit
 that held: a rollback or a later loss below them is found by --full only. The existence of all
-files of the current snapshots is checked either way. Run it while no ingest runs.
+files of the current snapshots is checked either way. It refuses while an ingest runs.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.audit import Audit, audit
 from lakehouse.conservation import PartitionCount
+from lakehouse.generations import recorded
 from lakehouse.job import run
 from lakehouse.report import print_table
 from lakehouse.settings import Settings
@@ -33,8 +34,8 @@ def parse() -> argparse.Namespace:
         "--ledger",
         type=Path,
         metavar="FILE",
-        help="JSON lines {topic, partition, offset} of what a producer had acknowledged; "
-        "makes the audit full",
+        help="JSON lines {topic, partition, offset} of what a producer had acknowledged, in the "
+        "topic as it is in Kafka now and by Kafka's numbers; makes the audit full",
     )
     return parser.parse_args()
 
@@ -53,6 +54,13 @@ def print_text(result: Audit, ledger: Path | None) -> None:
     for topic, gaps in result.gaps.items():
         for gap in gaps:
             print(f"accepted gap: {topic}/{gap.partition} {gap.start:,}..{gap.end:,}: {gap.reason}")
+    for topic, accepted in result.accepted_topics.items():
+        for each in accepted:
+            print(
+                f"accepted new topic: {topic} generation {each.generation}, id {each.topic_id} on "
+                f"cluster {each.cluster_id}, since {each.accepted_at:%Y-%m-%d %H:%M:%S} UTC, its "
+                f"partition 0 recorded as {recorded(0, each.generation)}: {each.reason}"
+            )
     for finding in result.findings:
         print(finding)
     print(f"verdict: {result.verdict}")
@@ -64,10 +72,15 @@ def as_json(result: Audit) -> str:
         {
             **asdict(result),
             "gaps": {topic: [gap._asdict() for gap in gaps] for topic, gaps in result.gaps.items()},
+            "accepted_topics": {
+                topic: [each._asdict() for each in accepted]
+                for topic, accepted in result.accepted_topics.items()
+            },
             "messages": result.messages,
             "is_conserved": not result.findings,
             "verdict": result.verdict,
-        }
+        },
+        default=str,
     )
 
 

@@ -1,6 +1,6 @@
 """Kafka -> raw.*, staging.stg_*, ops.duplicates, ops.dead_letters
 
-spark-submit jobs/ingest.py [--accept-gap "why"]
+spark-submit jobs/ingest.py [--accept-gap "why"] [--accept-new-topic "why"]
 """
 
 import argparse
@@ -22,12 +22,18 @@ def parse() -> argparse.Namespace:
         metavar="WHY",
         help="go on where Kafka lost messages before they were taken in; recorded with the reason",
     )
+    parser.add_argument(
+        "--accept-new-topic",
+        metavar="WHY",
+        help="go on where a topic was deleted and made anew, or has moved to another cluster, from "
+        "its beginning; recorded with the reason",
+    )
     return parser.parse_args()
 
 
 def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -> None:
     started = time.monotonic()
-    reports = ingest(spark, settings, options.accept_gap)
+    reports = ingest(spark, settings, options.accept_gap, options.accept_new_topic)
     print(
         f"{'topic':<20}{'read':>12}{'staged':>12}{'duplicate':>12}{'dead':>12}{'seen before':>14}"
     )

@@ -1,19 +1,19 @@
 """Kafka, raw.*, staging.stg_*, ops.* -> proof that each message is there exactly once
 
 By default it compares what came after the last audit that held (ops.audits); a rollback or a loss
-below that is found by a full audit only. Run it while no ingest runs: what one has appended to
-raw, but not yet to the other tables, is a finding.
+below that is found by a full audit only. It refuses while an ingest runs, as what one has appended
+to raw, but not yet to the other tables, would be a finding.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
+from lakehouse.accepted import AcceptedTopic, Gap, accepted_gaps, accepted_topics, as_recorded
 from lakehouse.bookmarks import Frontier
 from lakehouse.conservation import (
     DEAD,
@@ -23,7 +23,6 @@ from lakehouse.conservation import (
     RAW,
     STAGED,
     Bounds,
-    Gap,
     PartitionCount,
     Pattern,
     covered,
@@ -33,21 +32,22 @@ from lakehouse.conservation import (
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.evidence import (
     Pinned,
-    accepted_gaps,
     kafka_places,
     ledger_places,
     letter_places,
     past,
     pin,
     proven_ends,
+    record_proof,
     table_places,
 )
 from lakehouse.files import damaged_files
-from lakehouse.findings import Finding, findings_of, frontier_findings
+from lakehouse.findings import Finding, another_topic, findings_of, frontier_findings
+from lakehouse.generations import generation_of
 from lakehouse.kafka import read_topics
+from lakehouse.lock import writer_locks
 from lakehouse.settings import Settings
 from lakehouse.tables import (
-    AUDITS,
     DEAD_LETTERS,
     DUPLICATES,
     TABLES,
@@ -65,6 +65,7 @@ class Audit:
     is_full: bool
     partitions: list[PartitionCount]
     gaps: dict[str, list[Gap]]
+    accepted_topics: dict[str, list[AcceptedTopic]]
     findings: list[Finding]
     # Offsets of the ledger, by topic: all, and those that no ingest has reached yet.
     acknowledged: int = 0
@@ -90,20 +91,32 @@ def audit(
     damaged = [finding for table in TABLES for finding in _damaged(spark, table)]
     proven = {} if is_full else proven_ends(spark)
     # A table whose files are missing can't be read.
-    topics = [] if damaged else [_Topic(spark, settings, each, proven) for each in CONTRACTS]
+    topics = [] if damaged else _looked_at(spark, settings, proven)
     for topic in topics:
         topic.compare(ledger)
     result = Audit(
         is_full,
         [partition for topic in topics for partition in topic.partitions.values()],
         {topic.name: topic.bounds.gaps for topic in topics},
+        {topic.name: topic.accepted for topic in topics},
         [*damaged, *(finding for topic in topics for finding in topic.findings)],
         sum(topic.acknowledged for topic in topics),
         sum(topic.not_yet_taken_in for topic in topics),
     )
     if not result.findings:
-        _record(spark, result)
+        record_proof(spark, result.partitions)
     return result
+
+
+def _looked_at(
+    spark: SparkSession, settings: Settings, proven: dict[str, Frontier]
+) -> list["_Topic"]:
+    """No writer is between two tables while they, and Kafka's ends, are looked at."""
+    names = [contract.topic for contract in CONTRACTS]
+    with writer_locks(spark, names, settings.writer_lease_seconds) as check_locks:
+        topics = [_Topic(spark, settings, each, proven) for each in CONTRACTS]
+        check_locks()
+        return topics
 
 
 def _damaged(spark: SparkSession, table: Table) -> Iterator[Finding]:
@@ -144,19 +157,27 @@ class _Topic:
             accepted_gaps(spark, self.name),
         )
         (topic,) = read_topics(settings, [self.name])
-        self._held = {p: range(topic.earliest[p], topic.latest[p]) for p in topic.earliest}
+        self.accepted = accepted_topics(spark, self.name)
+        origins = (pinned.origin for pinned in self._pinned.values())
+        self._topic, replaced = as_recorded(topic, origins, self.accepted)
+        ends = self._topic.latest
+        self._held = {p: range(start, ends[p]) for p, start in self._topic.earliest.items()}
         self._proven = proven.get(self.name, {})
         self.partitions = {number: self._partition(number) for number in self._numbers()}
-        self.findings = [
+        self.findings = [another_topic(self.name)] if replaced else []
+        self.findings += [
             finding
             for number, partition in self.partitions.items()
             for finding in frontier_findings(
-                partition,
-                staged=self.bounds.end(STAGED, number),
-                delivered=self._held[number].stop if number in self._held else 0,
+                partition, self.bounds.end(STAGED, number), self._delivered_end(number)
             )
         ]
         self.acknowledged = self.not_yet_taken_in = 0
+
+    def _delivered_end(self, number: int) -> int | None:
+        if generation_of(number) < self._topic.generation:
+            return None
+        return self._held[number].stop if number in self._held else 0
 
     def _numbers(self) -> list[int]:
         return sorted({*self.bounds.edges(), *self._held})
@@ -198,9 +219,9 @@ class _Topic:
             for place, pinned in self._pinned.items()
         ]
         if ranges := self._delivered():
-            sources.append(kafka_places(self._spark, self._settings, self.name, ranges))
+            sources.append(kafka_places(self._spark, self._settings, self._topic, ranges))
         if ledger:
-            sources.append(ledger_places(self._spark, ledger, self.name))
+            sources.append(ledger_places(self._spark, ledger, self._topic))
         return reduce(DataFrame.unionAll, sources)
 
     def _rows(self, pinned: Pinned) -> DataFrame:
@@ -221,15 +242,3 @@ class _Topic:
             for number, held in self._held.items()
         }
         return {number: offsets for number, offsets in ranges.items() if offsets}
-
-
-def _record(spark: SparkSession, result: Audit) -> None:
-    at = datetime.now(UTC)
-    rows = [
-        (p.topic, p.partition, p.start, p.frontier, p.raw, p.staged, p.dead, p.duplicate, at)
-        for p in result.partitions
-        if p.start < p.frontier
-    ]
-    if rows:
-        columns = ", ".join(f"{name} {AUDITS.spark_type(name)}" for name in AUDITS.column_names)
-        spark.createDataFrame(rows, columns).writeTo(AUDITS.identifier).append()

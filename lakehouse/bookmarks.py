@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (the name that PySpark's users know)
 
 from lakehouse.commit import iceberg_table, snapshots
@@ -55,6 +55,12 @@ def read_bookmark(spark: SparkSession, table: Table, topic: str) -> Bookmark:
     return Bookmark(_frontier_of_rows(spark, table, topic), None, snapshot_id)
 
 
+def first_offsets(spark: SparkSession, table: Table, topic: str) -> Frontier:
+    """Partition -> the first offset that the table holds."""
+    rows = _rows(spark, table, topic).groupBy(table.partition_column)
+    return {row[0]: row[1] for row in rows.agg(F.min(table.offset_column)).collect()}
+
+
 def snapshots_to_newest_bookmarks(spark: SparkSession, table: Table) -> int:
     """How many snapshots, from the current one back, hold the newest bookmark of every topic."""
     needed = 0
@@ -68,8 +74,10 @@ def snapshots_to_newest_bookmarks(spark: SparkSession, table: Table) -> int:
 
 
 def _frontier_of_rows(spark: SparkSession, table: Table, topic: str) -> Frontier:
+    rows = _rows(spark, table, topic).groupBy(table.partition_column)
+    return {row[0]: row[1] for row in rows.agg(F.max(table.offset_column) + 1).collect()}
+
+
+def _rows(spark: SparkSession, table: Table, topic: str) -> DataFrame:
     rows = spark.table(table.identifier)
-    if "topic" in table.column_names:
-        rows = rows.where(F.col("topic") == topic)
-    ends = rows.groupBy(table.partition_column).agg(F.max(table.offset_column) + 1)
-    return {row[0]: row[1] for row in ends.collect()}
+    return rows.where(F.col("topic") == topic) if "topic" in table.column_names else rows

@@ -1,7 +1,7 @@
-"""Rows -> a table: one commit, and only on top of the snapshot that they were worked out from."""
+"""Rows -> a table: one change, and only on top of the snapshot that they were worked out from."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -47,15 +47,55 @@ def append(
     """Add rows to a table whose current snapshot is still `after`, else TableMovedError.
 
     Returns how many. Without rows it takes no Spark job: the snapshot holds the properties alone.
+    """
 
-    A plain append goes on top of whatever is there, also that of a writer which was paused, and
-    woke when another had long taken over. So the rows are committed to a branch that begins at
-    `after`; and Iceberg takes the table's main branch forward to it only if main ends there.
+    def write(branch: str) -> None:
+        if rows is None:
+            nothing = iceberg_table(spark, table).newFastAppend().toBranch(branch)
+            for key, value in properties.items():
+                nothing.set(key, value)
+            nothing.commit()
+        else:
+            options = {f"snapshot-property.{key}": value for key, value in properties.items()}
+            rows.writeTo(f"{table.identifier}.branch_{branch}").options(**options).append()
+
+    head = _commit(spark, table, after, write)
+    return int(head.summary().get("added-records") or 0)
+
+
+def replace(
+    spark: SparkSession, table: Table, held: DataFrame | None, rows: DataFrame, after: int | None
+) -> int:
+    """Delete the rows at the positions `held` and add others, at once, under append's condition.
+
+    Returns the id of the new snapshot. A position has the columns of `table.position`.
+    """
+
+    def write(branch: str) -> None:
+        target = f"{table.identifier}.branch_{branch}"
+        if held is not None:
+            is_there = " AND ".join(f"old.{name} = held.{name}" for name in table.position)
+            merge = f"MERGE INTO {target} old USING {{held}} held ON {is_there}"
+            spark.sql(f"{merge} WHEN MATCHED THEN DELETE", held=held)
+        rows.writeTo(target).append()
+
+    return _commit(spark, table, after, write).snapshotId()
+
+
+def _commit(
+    spark: SparkSession, table: Table, after: int | None, write: Callable[[str], None]
+) -> Any:
+    """Make what `write` commits to a branch the table's; returns the newest snapshot of it.
+
+    A plain commit goes on top of whatever is there, also that of a writer which was paused, and
+    woke when another had long taken over. So it goes to a branch that begins at `after`; and
+    Iceberg takes the table's main branch forward to it only if main ends there. Readers see all
+    of it, or nothing.
     """
     branch = f"append_{uuid4().hex}"
     try:
         _create(branch, after, spark, table)
-        _add_to(branch, spark, table, rows, properties)
+        write(branch)
         return _take_main_to(branch, spark, table)
     finally:
         _remove(branch, spark, table)
@@ -81,23 +121,6 @@ def _create(branch: str, after: int | None, spark: SparkSession, table: Table) -
         _require_whole(branch, iceberg_table(spark, table), table)
 
 
-def _add_to(
-    branch: str,
-    spark: SparkSession,
-    table: Table,
-    rows: DataFrame | None,
-    properties: Mapping[str, str],
-) -> None:
-    if rows is None:
-        nothing = iceberg_table(spark, table).newFastAppend().toBranch(branch)
-        for key, value in properties.items():
-            nothing.set(key, value)
-        nothing.commit()
-    else:
-        options = {f"snapshot-property.{key}": value for key, value in properties.items()}
-        rows.writeTo(f"{table.identifier}.branch_{branch}").options(**options).append()
-
-
 def _require_whole(branch: str, target: Any, table: Table) -> None:
     """TableMovedError where the files that say what the newest snapshot holds are not all there."""
     head, io = target.snapshot(branch), target.io()
@@ -109,23 +132,22 @@ def _require_whole(branch: str, target: Any, table: Table) -> None:
         raise TableMovedError(f"{table.name} has a snapshot whose files Iceberg has deleted")
 
 
-def _take_main_to(branch: str, spark: SparkSession, table: Table) -> int:
-    """How many rows its newest snapshot adds."""
+def _take_main_to(branch: str, spark: SparkSession, table: Table) -> Any:
+    """Returns the branch's newest snapshot."""
     target = iceberg_table(spark, table)
     _require_whole(branch, target, table)
     head = target.snapshot(branch)
-    added = int(head.summary().get("added-records") or 0)
     try:
         target.manageSnapshots().fastForwardBranch("main", branch).commit()
     except (PySparkException, Py4JJavaError) as error:
         found = iceberg_table(spark, table)
         if head.snapshotId() in (snapshot.snapshotId() for snapshot in snapshots(found)):
             _warn("the answer to a commit was lost", table, error)
-            return added
+            return head
         if "Cannot fast-forward" in str(error) or "CommitFailedException" in str(error):
             raise TableMovedError(f"{table.name} has a newer snapshot") from error
         raise
-    return added
+    return head
 
 
 def _remove(branch: str, spark: SparkSession, table: Table) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
+from lakehouse.accepted import Gap
 from lakehouse.bookmarks import Frontier
 
 KAFKA, LEDGER, RAW, STAGED, DUPLICATE = "kafka", "ledger", "raw", "staged", "duplicate"
@@ -17,15 +18,6 @@ KAFKA, LEDGER, RAW, STAGED, DUPLICATE = "kafka", "ledger", "raw", "staged", "dup
 DEAD, REPLAYED, REPEATED = "dead", "replayed", "repeated"
 LETTERS = (DEAD, REPLAYED, REPEATED)
 PLACES = (KAFKA, LEDGER, RAW, STAGED, *LETTERS, DUPLICATE)
-
-
-class Gap(NamedTuple):
-    """Offsets from start to before end that are known and accepted to be missing."""
-
-    partition: int
-    start: int
-    end: int
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,24 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.bookmarks import Frontier, read_bookmark
-from lakehouse.conservation import DEAD, KAFKA, LEDGER, REPEATED, REPLAYED, Gap
+from lakehouse.bookmarks import Frontier, Origin, read_bookmark
+from lakehouse.conservation import DEAD, KAFKA, LEDGER, REPEATED, REPLAYED, PartitionCount
 from lakehouse.contracts import CONTRACTS
 from lakehouse.dead_letters import DUPLICATE as OUTCOME_DUPLICATE
 from lakehouse.dead_letters import REPLAYED as OUTCOME_REPLAYED
 from lakehouse.errors import LakehouseError
+from lakehouse.generations import in_kafka, with_recorded_partitions
+from lakehouse.kafka import Topic, source_options
 from lakehouse.settings import Settings
-from lakehouse.tables import ACCEPTED_GAPS, AUDITS, DEAD_LETTERS, Table
+from lakehouse.tables import AUDITS, DEAD_LETTERS, Table
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Pinned:
     table: Table
     snapshot: int | None
     frontier: Frontier
+    origin: Origin | None
 
     def rows(self, spark: SparkSession, topic: str) -> DataFrame:
         """Those of the topic."""
@@ -37,7 +42,7 @@ class Pinned:
 def pin(spark: SparkSession, table: Table, topic: str) -> Pinned:
     """The frontier and the rows are of the same snapshot."""
     bookmark = read_bookmark(spark, table, topic)
-    return Pinned(table, bookmark.snapshot_id, bookmark.frontier)
+    return Pinned(table, bookmark.snapshot_id, bookmark.frontier, bookmark.origin)
 
 
 def past(frontier: Frontier, rows: DataFrame, table: Table) -> DataFrame:
@@ -75,28 +80,33 @@ def _places(rows: DataFrame, table: Table, place: Column) -> DataFrame:
 
 
 def kafka_places(
-    spark: SparkSession, settings: Settings, topic: str, ranges: dict[int, range]
+    spark: SparkSession, settings: Settings, topic: Topic, ranges: dict[int, range]
 ) -> DataFrame:
     """Of these offsets, those that Kafka delivers."""
+    asked = {in_kafka(partition): offsets for partition, offsets in ranges.items()}
 
     def offsets(ends: dict[int, int]) -> str:
-        return json.dumps({topic: ends})
+        return json.dumps({topic.name: ends})
 
     records = (
         spark.read.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka_bootstrap_servers)
-        .option("assign", json.dumps({topic: list(ranges)}))
-        .option("startingOffsets", offsets({number: r.start for number, r in ranges.items()}))
-        .option("endingOffsets", offsets({number: r.stop for number, r in ranges.items()}))
+        .options(**source_options(settings))
+        .option("assign", json.dumps({topic.name: list(asked)}))
+        .option("startingOffsets", offsets({number: r.start for number, r in asked.items()}))
+        .option("endingOffsets", offsets({number: r.stop for number, r in asked.items()}))
         # Retention may remove some in the meantime.
         .option("failOnDataLoss", "false")
         .load()
+        .transform(with_recorded_partitions, topic.generation)
     )
     return records.select("partition", "offset", F.lit(KAFKA).alias("place"))
 
 
-def ledger_places(spark: SparkSession, ledger: Path, topic: str) -> DataFrame:
-    """JSON lines with the topic, partition and offset of each message that was acknowledged."""
+def ledger_places(spark: SparkSession, ledger: Path, topic: Topic) -> DataFrame:
+    """JSON lines with the topic, partition and offset of each message that was acknowledged.
+
+    They are of the topic as it is in Kafka now, with Kafka's own partition numbers.
+    """
     lines = (
         spark.read.schema("topic STRING, partition INT, offset BIGINT")
         .option("mode", "FAILFAST")
@@ -110,14 +120,10 @@ def ledger_places(spark: SparkSession, ledger: Path, topic: str) -> DataFrame:
             f"The ledger {ledger} has a line that says {strange.asDict()}",
             "Each must have a topic of ours, a partition and an offset",
         )
-    return lines.where(F.col("topic") == topic).select(
+    acknowledged = lines.where(F.col("topic") == topic.name)
+    return acknowledged.transform(with_recorded_partitions, topic.generation).select(
         "partition", "offset", F.lit(LEDGER).alias("place")
     )
-
-
-def accepted_gaps(spark: SparkSession, topic: str) -> list[Gap]:
-    rows = spark.table(ACCEPTED_GAPS.identifier).where(F.col("topic") == topic).collect()
-    return [Gap(row.partition, row.start_offset, row.end_offset, row.reason) for row in rows]
 
 
 def proven_ends(spark: SparkSession) -> dict[str, Frontier]:
@@ -127,3 +133,16 @@ def proven_ends(spark: SparkSession) -> dict[str, Frontier]:
     for row in last.agg(F.max_by("end_offset", "audited_at").alias("end")).collect():
         ends[row.topic][row.partition] = row.end
     return ends
+
+
+def record_proof(spark: SparkSession, partitions: Iterable[PartitionCount]) -> None:
+    """That what they count was found to be there, each message exactly once."""
+    at = datetime.now(UTC)
+    rows = [
+        (p.topic, p.partition, p.start, p.frontier, p.raw, p.staged, p.dead, p.duplicate, at)
+        for p in partitions
+        if p.start < p.frontier
+    ]
+    if rows:
+        columns = ", ".join(f"{name} {AUDITS.spark_type(name)}" for name in AUDITS.column_names)
+        spark.createDataFrame(rows, columns).writeTo(AUDITS.identifier).append()

@@ -8,6 +8,7 @@ from lakehouse.conservation import PartitionCount, Pattern, Problem
 
 EXAMPLES = 4
 INGEST = "run jobs/ingest.py again"
+REPLAY = "spark-submit jobs/replay.py --topic {topic}"
 ROLL_BACK = (
     "find in lake.{table}.snapshots the one before the damage, "
     "CALL lake.system.rollback_to_snapshot('{table}', snapshot_id), then " + INGEST
@@ -24,8 +25,8 @@ RULES = {
     ),
     "beyond the bookmark": (
         "offsets in {table} lie at or past its own bookmark",
-        "Something else than jobs/ingest.py wrote them: delete them before the next ingest, "
-        "which would bring them again",
+        f"If a replay was interrupted, or was of a part, `{REPLAY}` ends it; else something else "
+        "than our jobs wrote them: delete them before the next ingest, as it brings them again",
     ),
     "ahead of raw": (
         "offsets in {table} lie past the frontiers of raw and staging",
@@ -43,17 +44,16 @@ RULES = {
         "offsets in raw are neither staged nor dead letters nor duplicates",
         "If an ingest was interrupted, "
         + INGEST
-        + "; else rows were removed, often from {table}: "
-        + ROLL_BACK,
+        + f"; else rows were removed, often from {{table}}: `{REPLAY}` brings them back from raw",
     ),
     "settled, but not there": (
         "dead letters were settled as rows of {table}, which has none at their offsets",
-        "Rows were removed: " + ROLL_BACK,
+        f"Rows were removed: `{REPLAY}` brings them back from raw",
     ),
     "in two places": (
         "offsets are more than one of staged, dead letter and duplicate",
-        "If a replay was interrupted, run `jobs/dead_letters.py replay` again, which ends it; else "
-        "something else than our jobs wrote one of the two rows: delete that one",
+        f"If a replay was interrupted, run it again, `jobs/dead_letters.py replay` or `{REPLAY}`; "
+        "else something else than our jobs wrote one of the two rows: delete that one",
     ),
 }
 
@@ -83,7 +83,9 @@ def findings_of(
         patterns[problem].append(pattern)
     findings = []
     for problem, those in patterns.items():
-        what, fix = (text.format(table=tables[problem.place]) for text in RULES[problem.rule])
+        what, fix = (
+            text.format(table=tables[problem.place], topic=topic) for text in RULES[problem.rule]
+        )
         coordinates = sorted({(p.partition, o) for p in those for o in (p.first, p.last)})
         examples = [f"{topic}/{partition}/{offset}" for partition, offset in coordinates]
         count = sum(pattern.offsets for pattern in those)
@@ -91,8 +93,26 @@ def findings_of(
     return findings
 
 
-def frontier_findings(partition: PartitionCount, staged: int, delivered: int) -> Iterator[Finding]:
-    """How far raw has taken a partition in, against staging, Kafka and the audits before."""
+def another_topic(topic: str) -> Finding:
+    """Its offsets say nothing about those in the tables."""
+    return Finding(
+        "another topic",
+        topic,
+        1,
+        "topic in Kafka is not the one that the tables were filled from",
+        [topic],
+        "It was deleted and made anew, or this is another cluster: jobs/ingest.py refuses, and "
+        "says how to go on",
+    )
+
+
+def frontier_findings(
+    partition: PartitionCount, staged: int, delivered: int | None
+) -> Iterator[Finding]:
+    """How far raw has taken a partition in, against staging, Kafka and the audits before.
+
+    `delivered` is None where Kafka can't tell, as of a topic that another has taken the place of.
+    """
     raw = f"raw has taken in up to {partition.frontier:,}"
     if partition.frontier != staged:
         yield _frontier_finding(
@@ -101,13 +121,12 @@ def frontier_findings(partition: PartitionCount, staged: int, delivered: int) ->
             f"{raw} and staging up to {staged:,}",
             "An ingest was interrupted or is running, or a table was rolled back: " + INGEST,
         )
-    if partition.frontier > delivered:
+    if delivered is not None and partition.frontier > delivered:
         yield _frontier_finding(
             "not of this topic",
             partition,
             f"{raw}, but Kafka has only come to {delivered:,}",
-            "The topic was re-created, or this is another cluster: check "
-            "KAFKA_BOOTSTRAP_SERVERS, or restore the topic",
+            "It has lost messages, or was restored from an older copy: restore it in full",
         )
     if partition.frontier < partition.start:
         yield _frontier_finding(

@@ -1,13 +1,14 @@
 """What Kafka says about a topic, and what is told to Kafka: how far the ingest has come."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from lakehouse.bookmarks import Frontier, Origin
 from lakehouse.errors import LakehouseError
+from lakehouse.generations import in_kafka, recorded
 from lakehouse.retry import TransientError
 from lakehouse.settings import Settings
 
@@ -25,10 +26,35 @@ class Topic:
     # Partition -> its first offset, and the one that its next message will get.
     earliest: Frontier
     latest: Frontier
+    generation: int = 0
+
+    def of_generation(self, generation: int) -> "Topic":
+        """The same, with its partitions as the tables number them."""
+
+        def renumbered(offsets: Frontier) -> Frontier:
+            return {recorded(in_kafka(p), generation): offset for p, offset in offsets.items()}
+
+        return replace(
+            self,
+            earliest=renumbered(self.earliest),
+            latest=renumbered(self.latest),
+            generation=generation,
+        )
+
+
+def source_options(settings: Settings) -> dict[str, str]:
+    """For Spark to read messages: those of aborted transactions, its default, are none."""
+    return {
+        "kafka.bootstrap.servers": settings.kafka_bootstrap_servers,
+        "kafka.isolation.level": "read_committed",
+    }
 
 
 def read_topics(settings: Settings, names: list[str]) -> list[Topic]:
-    """LakehouseError where the broker or a topic is missing; Spark would retry for minutes."""
+    """With Kafka's own partition numbers.
+
+    LakehouseError where the broker or a topic is missing; Spark would retry for minutes.
+    """
     servers = settings.kafka_bootstrap_servers
     admin = AdminClient({"bootstrap.servers": servers, "log_level": 0}, logger=log)
     try:
@@ -74,7 +100,7 @@ def publish_frontier(settings: Settings, topic: str, frontier: Frontier) -> None
         },
         logger=log,
     )
-    offsets = [TopicPartition(topic, partition, end) for partition, end in frontier.items()]
+    offsets = [TopicPartition(topic, in_kafka(p), end) for p, end in frontier.items()]
     try:
         consumer.commit(offsets=offsets, asynchronous=False)
     except KafkaException as error:

@@ -51,6 +51,12 @@ class Table:
         return "offset" if "topic" in self.column_names else "kafka_offset"
 
     @property
+    def position(self) -> list[str]:
+        """The columns that say which message a row is."""
+        topic = ["topic"] if "topic" in self.column_names else []
+        return [*topic, self.partition_column, self.offset_column]
+
+    @property
     def column_names(self) -> list[str]:
         return [column.name for column in self.columns]
 
@@ -153,6 +159,19 @@ ACCEPTED_GAPS = Table(
     ],
     partitioned_by=(),
 )
+ACCEPTED_TOPICS = Table(
+    name="ops.accepted_topics",
+    comment="One row per topic that took the place of another of its name",
+    columns=[
+        pa.field("topic", pa.string()),
+        pa.field("generation", pa.int32()),
+        pa.field("cluster_id", pa.string()),
+        pa.field("topic_id", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("accepted_at", pa.timestamp("us", tz="UTC")),
+    ],
+    partitioned_by=(),
+)
 AUDITS = Table(
     name="ops.audits",
     comment="One row per partition of a topic and range of offsets that an audit proved",
@@ -177,6 +196,7 @@ TABLES = (
     DEAD_LETTERS,
     DUPLICATES,
     ACCEPTED_GAPS,
+    ACCEPTED_TOPICS,
     AUDITS,
 )
 _RAW = {USER_EVENTS.topic: RAW_USER_EVENTS, PRODUCT_METADATA.topic: RAW_PRODUCT_METADATA}

@@ -77,6 +77,17 @@ class Writer:
         finally:
             decoded.unpersist()
 
+    def reach(self, spark: SparkSession, ends: Frontier) -> None:
+        """Move bookmarks ahead to offsets before which no message is left to write.
+
+        Beyond the last row there can be more that Kafka never delivers, such as the end of a
+        transaction. When retention has removed that, nothing tells it from a lost message.
+        """
+        for table in tables_of(self.contract):
+            before = read_bookmark(spark, table, self.contract.topic).frontier
+            if any(end > before.get(partition, 0) for partition, end in ends.items()):
+                self._append(spark, table, None, before, ends)
+
     def _write(self, decoded: DataFrame, batch: Extent) -> Written:
         contract, spark = self.contract, decoded.sparkSession
         if not batch.read:
@@ -100,11 +111,11 @@ class Writer:
             if same or conflicts:
                 positions = F.broadcast(repeated.select(POSITION))
                 rows[staging] = accepted.join(positions, POSITION, "left_anti")
-            rows[DUPLICATES] = _duplicates(contract, repeated) if same else None
+            rows[DUPLICATES] = duplicate_rows(contract, repeated) if same else None
             if conflicts:
                 batch = replace(batch, rejections=[*batch.rejections, conflicts])
                 rejected = rejected.unionByName(_conflicting(undecided, repeated))
-        dead = _dead_letters(contract, rejected, self.value_limit)
+        dead = dead_letter_rows(contract, rejected, self.value_limit)
         rows[DEAD_LETTERS] = dead if batch.rejected else None
         self.check(batch)
         added = {
@@ -179,7 +190,7 @@ def _count(repeated: DataFrame) -> tuple[int, Rejections | None]:
     )
 
 
-def _duplicates(contract: Contract, repeated: DataFrame) -> DataFrame:
+def duplicate_rows(contract: Contract, repeated: DataFrame) -> DataFrame:
     return (
         repeated.where("is_same")
         .withColumnsRenamed({"kafka_partition": "partition", "kafka_offset": "offset"})
@@ -211,7 +222,7 @@ def _messages(contract: Contract, decoded: DataFrame) -> DataFrame:
     )
 
 
-def _dead_letters(contract: Contract, decoded: DataFrame, value_limit: int) -> DataFrame:
+def dead_letter_rows(contract: Contract, decoded: DataFrame, value_limit: int) -> DataFrame:
     is_whole = F.octet_length("value") <= value_limit
     return (
         _messages(contract, decoded.where("error_class IS NOT NULL"))
@@ -253,7 +264,7 @@ def stage_missing(
     count = append(spark, staging, missing, at, {})
     if repeated is not None:
         known = spark.table(DUPLICATES.identifier)
-        fresh = _duplicates(contract, repeated)
+        fresh = duplicate_rows(contract, repeated)
         fresh = fresh.join(known, ["topic", "partition", "offset"], "left_anti")
         append(spark, DUPLICATES, fresh, duplicates_at, {})
     return count, repeated

@@ -15,6 +15,7 @@ from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wai
 from lakehouse.audit import Audit, audit
 from lakehouse.contracts import CONTRACTS
 from lakehouse.ingest import TopicReport, ingest
+from lakehouse.kafka import read_topics
 from lakehouse.settings import Settings
 from lakehouse.stack.home import REGION, REPOSITORY, Home, StackSettings
 from lakehouse.tables import TABLES, create_missing, current_snapshot
@@ -41,6 +42,10 @@ class FaultHome(Home):
         }
 
 
+def _soon() -> Retrying:
+    return Retrying(stop=stop_after_delay(20), wait=wait_fixed(0.02), reraise=True)
+
+
 @dataclass(frozen=True)
 class Lakehouse:
     home: FaultHome
@@ -57,11 +62,14 @@ class Lakehouse:
         """Anew: one that is there is deleted before."""
         if name in self.admin.list_topics(timeout=10).topics:
             self.admin.delete_topics([name])[name].result(10)
+            # A broker is told of it some time after its controller has answered.
+            for attempt in _soon():
+                with attempt:
+                    assert name not in self.admin.list_topics(timeout=10).topics
         self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(10)
-        # The broker answers before its own metadata has the topic.
-        for attempt in Retrying(stop=stop_after_delay(10), wait=wait_fixed(0.1), reraise=True):
+        for attempt in _soon():
             with attempt:
-                assert name in self.admin.list_topics(timeout=10).topics
+                read_topics(self.settings, [name])
 
     def produce(self, *values: str, **options) -> None:
         broker.produce(self.settings, *values, **options)

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -50,22 +51,33 @@ def new_lakehouse(
     spark: SparkSession, services: FaultHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Lakehouse]:
     """Makes an empty one, with its topics, which the one before then no longer has."""
+    return partial(_made, spark, services, tmp_path, monkeypatch)
 
-    def make() -> Lakehouse:
-        like = json.loads((services.path / "stack.json").read_text())
-        number = next(_numbers)
-        home = FaultHome(tmp_path / f"lake house {number}", f"lake-{number}", like)
-        for name, value in home.exports.items():
-            monkeypatch.setenv(name, value)
-        store = store_of(home)
-        store.create_dir(home.bucket)
-        settings = Settings()
-        admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
-        made = Lakehouse(home, session_of(spark, home), settings, admin, store)
-        made.create_topics()
-        return made
 
-    return make
+@pytest.fixture(scope="module")
+def shared_lakehouse(
+    spark: SparkSession, services: FaultHome, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lakehouse]:
+    """One for all tests of a module: each goes on with what the one before has left."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield _made(spark, services, tmp_path_factory.mktemp("shared"), patch)
+
+
+def _made(
+    spark: SparkSession, services: FaultHome, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Lakehouse:
+    like = json.loads((services.path / "stack.json").read_text())
+    number = next(_numbers)
+    home = FaultHome(path / f"lake house {number}", f"lake-{number}", like)
+    for name, value in home.exports.items():
+        monkeypatch.setenv(name, value)
+    store = store_of(home)
+    store.create_dir(home.bucket)
+    settings = Settings()
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    made = Lakehouse(home, session_of(spark, home), settings, admin, store)
+    made.create_topics()
+    return made
 
 
 @pytest.fixture

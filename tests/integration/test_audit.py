@@ -134,7 +134,7 @@ def test_a_deleted_staged_row_is_found(spark, found, offset_of, ingested):
     assert findings.keys() == {"unaccounted"}
     finding = findings["unaccounted"]
     assert (finding.count, finding.examples) == (1, [f"user-events/{ingested}/{offset}"])
-    assert "CALL lake.system.rollback_to_snapshot('staging.stg_user_events'" in finding.fix
+    assert "spark-submit jobs/replay.py --topic user-events" in finding.fix
     assert found(is_full=True) == {}
 
 

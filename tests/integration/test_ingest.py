@@ -121,7 +121,7 @@ def test_a_failure_between_two_tables_leaves_each_message_once(spark, settings, 
     produce(settings, EVENT.format(id="torn-1"), "torn-2 is no JSON")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lakehouse.write._dead_letters", lambda *_: _Unwritable())
+        patch.setattr("lakehouse.write.dead_letter_rows", lambda *_: _Unwritable())
         with pytest.raises(LakehouseError, match="run the same command again"):
             ingest(spark, settings)
     assert places(query, "torn") == (2, 1, 0)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from broker import produce
 
+from lakehouse.audit import audit
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest import ingest
 from lakehouse.lock import WriterLock, writer_lock
@@ -209,7 +210,7 @@ def test_an_acquisition_whose_answer_is_lost_holds_the_lock(topic, stored, monke
 
 
 @pytest.mark.usefixtures("topics")
-def test_while_another_writes_an_ingest_and_a_replay_refuse_and_write_nothing(
+def test_while_another_writes_an_ingest_an_audit_and_a_replay_refuse_and_write_nothing(
     spark, settings, query, command
 ):
     create_missing(spark)
@@ -220,6 +221,8 @@ def test_while_another_writes_an_ingest_and_a_replay_refuse_and_write_nothing(
     with writer_lock(spark, "user-events", 60):
         with pytest.raises(LakehouseError, match="user-events has another writer: process"):
             ingest(spark, settings)
+        with pytest.raises(LakehouseError, match="user-events has another writer: process"):
+            audit(spark, settings)
         refused = command("spark-submit", "jobs/dead_letters.py", "replay", exit_code=1)
         assert "user-events has another writer: process" in refused.stdout + refused.stderr
     assert query(count) == before

@@ -1,6 +1,7 @@
 import pytest
 from chispa import assert_df_equality
 
+from lakehouse.accepted import Gap
 from lakehouse.conservation import (
     DEAD,
     DUPLICATE,
@@ -12,7 +13,6 @@ from lakehouse.conservation import (
     REPLAYED,
     STAGED,
     Bounds,
-    Gap,
     PartitionCount,
     Pattern,
     covered,

@@ -1,12 +1,19 @@
+import logging
+from datetime import UTC, datetime
+
 import pytest
 
+from lakehouse.accepted import AcceptedTopic, Gap
 from lakehouse.bookmarks import Bookmark, Origin
 from lakehouse.errors import LakehouseError
 from lakehouse.kafka import Topic
-from lakehouse.preflight import Gap, accept, plan
+from lakehouse.preflight import Plan, accept, plan
 from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS
 
 HERE = Origin("cluster", "topic")
+ANEW = Origin("cluster", "anew")
+SINCE = datetime(2026, 3, 5, tzinfo=UTC)
+ACCEPTED = AcceptedTopic(1, *ANEW, "the disk was full", SINCE)
 
 
 def topic(earliest: dict, latest: dict, origin=HERE) -> Topic:
@@ -20,47 +27,176 @@ def bookmarks(raw: dict, staging: dict, origin: Origin | None = HERE) -> dict:
     }
 
 
+def begin(held: Topic, tables: dict, gaps=(), topics=(), first_in_raw=None) -> tuple[dict, list]:
+    found = plan(held, tables, gaps, topics, first_in_raw or {})
+    assert found.replaced is None
+    return found.offsets, found.gaps
+
+
 def test_a_run_begins_where_the_table_ends_that_is_least_far():
-    found = plan(topic({0: 0, 1: 0}, {0: 9, 1: 9}), bookmarks({0: 5, 1: 7}, {0: 6, 1: 2}), {})
+    found = begin(topic({0: 0, 1: 0}, {0: 9, 1: 9}), bookmarks({0: 5, 1: 7}, {0: 6, 1: 2}))
     assert found == ({0: 5, 1: 2}, [])
 
 
 def test_a_new_partition_begins_at_its_first_message():
-    found = plan(topic({0: 0, 1: 0}, {0: 9, 1: 9}), bookmarks({0: 5}, {0: 5}), {})
-    assert found == ({0: 5, 1: 0}, [])
+    held = topic({0: 0, 1: 0}, {0: 9, 1: 9})
+    assert begin(held, bookmarks({0: 5}, {0: 5})) == ({0: 5, 1: 0}, [])
+    held = topic({0: 0, 1: 3}, {0: 9, 1: 9})
+    assert begin(held, bookmarks({0: 5}, {0: 5})) == ({0: 5, 1: 3}, [Gap(1, 0, 3)])
 
 
 def test_a_first_run_begins_at_the_oldest_message_that_kafka_holds():
-    found = plan(topic({0: 40}, {0: 90}), bookmarks({}, {}, origin=None), {})
+    found = begin(topic({0: 40}, {0: 90}), bookmarks({}, {}, origin=None))
     assert found == ({0: 40}, [])
 
 
-def test_what_retention_took_before_it_was_taken_in_is_a_gap():
-    found = plan(topic({0: 40, 1: 3}, {0: 90, 1: 9}), bookmarks({0: 30, 1: 5}, {0: 25, 1: 5}), {})
+def test_a_first_run_that_was_interrupted_goes_on_with_the_first_message_in_raw():
+    held, interrupted = topic({0: 40}, {0: 90}), bookmarks({0: 60}, {})
+    assert begin(held, interrupted, first_in_raw={0: 40}) == ({0: 40}, [])
+    with pytest.raises(LakehouseError, match=r"lacks user-events/0 offsets 30 to 39; Kafka"):
+        begin(held, interrupted, first_in_raw={0: 30})
+
+
+def test_what_retention_took_before_raw_took_it_in_is_a_gap():
+    found = begin(topic({0: 40, 1: 3}, {0: 90, 1: 9}), bookmarks({0: 25, 1: 5}, {0: 30, 1: 5}))
     assert found == ({0: 40, 1: 5}, [Gap(0, 25, 40)])
+
+
+@pytest.mark.parametrize(("raw", "last"), [(40, 39), (50, 39), (30, 29)])
+def test_what_retention_took_from_a_table_but_not_from_raw_is_to_come_from_raw(raw, last):
+    with pytest.raises(LakehouseError) as refused:
+        begin(topic({0: 40}, {0: 90}), bookmarks({0: raw}, {0: 25}))
+    assert str(refused.value) == (
+        f"staging.stg_user_events lacks user-events/0 offsets 25 to {last}; Kafka no longer holds "
+        "them, and raw does. Nothing was changed. Fill it from raw, then run this again: "
+        "spark-submit jobs/replay.py --topic user-events"
+    )
 
 
 def test_a_gap_is_accepted_once():
     held = topic({0: 40}, {0: 40})
-    assert plan(held, bookmarks({0: 25}, {0: 25}), {0: 40}) == ({0: 40}, [])
-    assert plan(held, bookmarks({0: 25}, {0: 25}), {0: 30}).gaps == [Gap(0, 30, 40)]
+    assert begin(held, bookmarks({0: 25}, {0: 25}), [Gap(0, 25, 40)]) == ({0: 40}, [])
+    assert begin(held, bookmarks({0: 25}, {0: 25}), [Gap(0, 25, 30)])[1] == [Gap(0, 30, 40)]
+    apart = [Gap(0, 25, 30), Gap(0, 30, 40)]
+    assert begin(held, bookmarks({0: 25}, {0: 25}), apart) == ({0: 40}, [])
+
+
+def test_an_accepted_gap_excuses_nothing_before_it():
+    held, gap = topic({0: 40}, {0: 90}), [Gap(0, 25, 40)]
+    assert begin(held, bookmarks({0: 60}, {0: 25}), gap) == ({0: 40}, [])
+    with pytest.raises(LakehouseError, match="offsets 10 to 39; Kafka no longer"):
+        begin(held, bookmarks({0: 60}, {0: 10}), gap)
 
 
 @pytest.mark.parametrize(
     ("held", "message"),
     [
-        (topic({0: 0}, {0: 9}, Origin("other", "topic")), "Correct KAFKA_BOOTSTRAP_SERVERS"),
-        (topic({0: 0}, {0: 9}, Origin("cluster", "new")), "deleted and made anew: its id is new"),
         (topic({0: 0}, {0: 4}), "user-events/0 ends at offset 4 in Kafka"),
         (topic({1: 0}, {1: 9}), "user-events/0 ends at offset 0 in Kafka"),
     ],
-    ids=["another cluster", "another topic", "fewer messages", "fewer partitions"],
+    ids=["fewer messages", "fewer partitions"],
 )
-def test_offsets_that_count_other_messages_are_refused(held, message):
+def test_a_topic_that_lost_what_was_taken_in_is_refused(held, message):
     with pytest.raises(LakehouseError, match=message):
-        plan(held, bookmarks({0: 5}, {0: 5}), {})
+        plan(held, bookmarks({0: 5}, {0: 5}), [], [], {})
+
+
+def test_a_topic_made_anew_begins_at_its_own_beginning_with_partitions_of_its_own():
+    held = topic({0: 3, 1: 0}, {0: 4, 1: 9}, ANEW)
+    found = plan(held, bookmarks({0: 5}, {0: 5}), [], [], {})
+    assert (found.offsets, found.gaps) == ({1_000_000: 3, 1_000_001: 0}, [])
+    assert (found.replaced, found.taken, found.topic.generation) == (HERE, {0: 5}, 1)
+
+
+def test_an_accepted_topic_goes_on_where_the_tables_end_whatever_their_bookmarks_say():
+    held = topic({0: 0, 1: 0}, {0: 4, 1: 9}, ANEW)
+    assert begin(held, bookmarks({0: 5}, {0: 5}), topics=[ACCEPTED]) == (
+        {1_000_000: 0, 1_000_001: 0},
+        [],
+    )
+    both = {0: 5, 1_000_000: 2, 1_000_001: 9}
+    assert begin(held, bookmarks(both, both, ANEW), topics=[ACCEPTED]) == (
+        {1_000_000: 2, 1_000_001: 9},
+        [],
+    )
+
+
+def test_retention_in_an_accepted_topic_is_a_gap_of_its_own_partitions():
+    tables = bookmarks({0: 5, 1_000_000: 2}, {0: 5, 1_000_000: 2}, ANEW)
+    assert begin(topic({0: 3}, {0: 4}, ANEW), tables, topics=[ACCEPTED]) == (
+        {1_000_000: 3},
+        [Gap(1_000_000, 2, 3)],
+    )
+
+
+def test_what_a_table_lacks_of_a_topic_that_is_gone_is_to_come_from_raw():
+    held = topic({0: 0}, {0: 4}, ANEW)
+    for topics in ([], [ACCEPTED]):
+        with pytest.raises(LakehouseError, match="lacks user-events/0 offsets 2 to 4; Kafka"):
+            plan(held, bookmarks({0: 5}, {0: 2}), [], topics, {})
+
+
+def test_what_raw_lacks_of_a_topic_that_is_gone_is_a_gap():
+    held = topic({0: 0}, {0: 4}, ANEW)
+    assert plan(held, bookmarks({0: 2}, {0: 5}), [], [], {}).gaps == [Gap(0, 2, 5)]
+
+
+def test_the_first_topic_is_another_again_once_a_second_was_accepted():
+    found = plan(topic({0: 0}, {0: 9}), bookmarks({0: 5}, {0: 5}), [], [ACCEPTED], {})
+    assert (found.replaced, found.offsets) == (ANEW, {2_000_000: 0})
+
+
+def test_a_generation_that_the_list_of_accepted_topics_lost_is_refused():
+    held = topic({0: 0}, {0: 4}, ANEW)
+    with pytest.raises(LakehouseError) as refused:
+        plan(held, bookmarks({1_000_000: 2}, {}, ANEW), [], [], {})
+    assert str(refused.value) == (
+        "raw.user_events holds generation 1 of user-events, which ops.accepted_topics does not "
+        "list. Nothing was changed. Bring the rows of ops.accepted_topics back, for example with "
+        "CALL lake.system.set_current_snapshot"
+    )
+
+
+def refusal(*plans: Plan) -> str:
+    with pytest.raises(LakehouseError) as refused:
+        accept(None, plans, None, None)
+    return str(refused.value)
 
 
 def test_a_gap_without_a_reason_is_refused_with_the_way_to_accept_it():
-    with pytest.raises(LakehouseError, match=r"user-events/0 offsets 25 to 39.*--accept-gap"):
-        accept(None, "user-events", [Gap(0, 25, 40)], None)
+    held = topic({0: 40}, {0: 90})
+    assert refusal(Plan(held, {0: 40}, [Gap(0, 25, 40)], None, {})) == (
+        "Kafka no longer holds messages that were not yet taken in: user-events/0 offsets 25 to "
+        "39. Nothing was changed. If they cannot be restored, go on without them: spark-submit "
+        'jobs/ingest.py --accept-gap "why"; each audit will show them'
+    )
+
+
+def test_a_topic_made_anew_without_a_reason_is_refused_with_the_way_to_accept_it():
+    held = topic({}, {}, ANEW)
+    assert refusal(Plan(held, {}, [], HERE, {0: 5, 1: 7})) == (
+        "The topic user-events was deleted and made anew: its id was topic and is anew; the tables "
+        "have user-events/0 before offset 5, user-events/1 before offset 7. What the old one held "
+        "beyond that is not in the tables. Nothing was changed. Go on from the beginning of the "
+        'new one: spark-submit jobs/ingest.py --accept-new-topic "why"; each audit will show it'
+    )
+
+
+def test_another_cluster_without_a_reason_is_refused_with_both_ways_on():
+    held = topic({}, {}, Origin("other", "topic"))
+    assert refusal(Plan(held, {}, [], HERE, {0: 5})) == (
+        "user-events was taken in from the Kafka cluster cluster and this is other; the tables "
+        "have user-events/0 before offset 5. What the old one held beyond that is not in the "
+        "tables. Nothing was changed. Correct KAFKA_BOOTSTRAP_SERVERS; or, if the topic has moved "
+        "to this cluster, go on from the beginning of the new one: spark-submit jobs/ingest.py "
+        '--accept-new-topic "why"; each audit will show it'
+    )
+
+
+def test_with_nothing_to_accept_nothing_is_recorded(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("lakehouse"), "propagate", True)
+    accept(None, [Plan(topic({0: 0}, {0: 9}), {0: 5}, [], None, {0: 5})], "a", "b")
+    assert caplog.messages == [
+        "--accept-new-topic: no topic is another than before; nothing was accepted",
+        "--accept-gap: Kafka has lost nothing; nothing was accepted",
+    ]

@@ -6,7 +6,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.decode import decoded_schema
 from lakehouse.tables import DEAD_LETTERS, RAW_USER_EVENTS
-from lakehouse.write import _dead_letters, _raw
+from lakehouse.write import _raw, dead_letter_rows
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 HEADERS = '[{"key":"source","value":"YXBw"},{"key":"empty"}]'
@@ -19,7 +19,7 @@ def rejected(value: bytes | None) -> tuple:
 
 def dead_letters(spark, *decoded: tuple, value_limit: int = 100):
     schema = from_arrow_schema(decoded_schema(USER_EVENTS))
-    return _dead_letters(USER_EVENTS, spark.createDataFrame(decoded, schema), value_limit)
+    return dead_letter_rows(USER_EVENTS, spark.createDataFrame(decoded, schema), value_limit)
 
 
 def test_every_message_is_kept_byte_for_byte(spark):

@@ -1,0 +1,319 @@
+"""Topics that change under the tables: made anew, moved, widened, cut, compacted, transactional."""
+
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    ResourceType,
+)
+
+from lakehouse import ingest as ingest_module
+from lakehouse.accepted import Gap
+from lakehouse.bookmarks import Origin, read_bookmark
+from lakehouse.commit import iceberg_table
+from lakehouse.contracts import USER_EVENTS
+from lakehouse.errors import LakehouseError
+from lakehouse.kafka import read_topics
+from lakehouse.tables import (
+    RAW_USER_EVENTS,
+    STG_USER_EVENTS,
+    TABLES,
+    current_snapshot,
+    tables_of,
+)
+
+EVENT = (
+    '{{"event_id":"{}","user_id":"u","product_id":"P1","event_type":"view",'
+    '"event_timestamp":"2026-03-05T10:00:00Z","event_data":{{}}}}'
+)
+LEDGER_LINE = '{"topic": "user-events", "partition": %d, "offset": %d}\n'
+
+
+@pytest.fixture
+def lakehouse(lakehouse):
+    """Nobody is killed here, and a busy machine may not renew a short lease in time."""
+    settings = lakehouse.settings.model_copy(update={"writer_lease_seconds": 60})
+    return replace(lakehouse, settings=settings)
+
+
+@pytest.fixture
+def send(lakehouse):
+    """Events with these ids, to one partition."""
+
+    def to_kafka(*event_ids: str, partition: int = 0) -> None:
+        events = map(EVENT.format, event_ids)
+        lakehouse.produce(*events, key="u", partition=partition)
+
+    return to_kafka
+
+
+@pytest.fixture
+def taken_in(lakehouse):
+    """What an ingest read, staged and found to be duplicate, of user-events."""
+
+    def run(**options: str) -> tuple[int, int, int]:
+        total = lakehouse.ingest(**options)[0].total
+        return total.read, total.staged, total.duplicate
+
+    return run
+
+
+@pytest.fixture
+def refusal(lakehouse):
+    """Of an ingest that leaves all tables as they are."""
+
+    def text(**options: str) -> str:
+        before = versions(lakehouse)
+        with pytest.raises(LakehouseError) as refused:
+            lakehouse.ingest(**options)
+        assert versions(lakehouse) == before
+        return str(refused.value)
+
+    return text
+
+
+def versions(lakehouse) -> list[str]:
+    """The metadata files of all tables: any commit makes another."""
+    tables = [iceberg_table(lakehouse.spark, table) for table in TABLES]
+    return [table.operations().current().metadataFileLocation() for table in tables]
+
+
+def topic_id(lakehouse) -> str:
+    return read_topics(lakehouse.settings, ["user-events"])[0].origin.topic_id
+
+
+def frontier(lakehouse, table=RAW_USER_EVENTS) -> dict[int, int]:
+    return read_bookmark(lakehouse.spark, table, "user-events").frontier
+
+
+def delete_before(lakehouse, offset: int) -> None:
+    """What retention does to partition 0 of user-events."""
+    partition = TopicPartition("user-events", 0, offset)
+    lakehouse.admin.delete_records([partition])[partition].result(10)
+
+
+def test_a_topic_made_anew_is_refused_until_somebody_accepts_it(
+    lakehouse, send, taken_in, refusal, tmp_path
+):
+    send("a", "b", "c")
+    assert taken_in() == (3, 3, 0)
+    old = topic_id(lakehouse)
+    lakehouse.create_topic("user-events")
+    new = topic_id(lakehouse)
+    expected = (
+        f"The topic user-events was deleted and made anew: its id was {old} and is {new}; the "
+        "tables have user-events/0 before offset 3. What the old one held beyond that is not in "
+        "the tables. Nothing was changed. Go on from the beginning of the new one: spark-submit "
+        'jobs/ingest.py --accept-new-topic "why"; each audit will show it'
+    )
+    # Fewer messages than the old one had, then more: neither counts nor offsets would tell.
+    send("d")
+    assert refusal() == expected
+    send("a", "e", "f", "d")
+    assert refusal(accept_gap="not this") == expected
+    assert [finding.rule for finding in lakehouse.audit().findings] == ["another topic"]
+
+    assert taken_in(accept_new_topic="the disk was full") == (5, 3, 2)
+    send("g", partition=1)
+    assert taken_in(accept_new_topic="again") == (1, 1, 0)
+    # Of the new topic, by Kafka's numbers; the last is yet to be sent.
+    ledger = tmp_path / "ledger.jsonl"
+    acknowledged = [(0, offset) for offset in range(5)] + [(1, 0), (1, 1)]
+    ledger.write_text("".join(map(LEDGER_LINE.__mod__, acknowledged)))
+    audited = lakehouse.audit(ledger=ledger)
+    assert (audited.findings, audited.acknowledged, audited.not_yet_taken_in) == ([], 7, 1)
+    (accepted,) = audited.accepted_topics["user-events"]
+    assert (accepted.generation, accepted.topic_id) == (1, new)
+    assert accepted.reason == "the disk was full"
+    assert [(p.partition, p.raw, p.staged, p.duplicate) for p in audited.partitions[:3]] == [
+        (0, 3, 3, 0),
+        (1_000_000, 5, 3, 2),
+        (1_000_001, 1, 1, 0),
+    ]
+    group = lakehouse.settings.consumer_group
+    asked = ConsumerGroupTopicPartitions(group)
+    committed = lakehouse.admin.list_consumer_group_offsets([asked])[group].result()
+    assert {
+        (p.partition, p.offset) for p in committed.topic_partitions if p.topic == "user-events"
+    } == {(0, 5), (1, 1)}
+
+
+def elsewhere(*of) -> list:
+    return [replace(topic, origin=Origin("other", "t")) for topic in read_topics(*of)]
+
+
+def test_another_cluster_is_refused_with_both_ways_on(
+    lakehouse, send, taken_in, refusal, monkeypatch
+):
+    send("a")
+    taken_in()
+    (topic,) = read_topics(lakehouse.settings, ["user-events"])
+
+    monkeypatch.setattr(ingest_module, "read_topics", elsewhere)
+    assert refusal() == (
+        f"user-events was taken in from the Kafka cluster {topic.origin.cluster_id} and this is "
+        "other; the tables have user-events/0 before offset 1. What the old one held beyond that "
+        "is not in the tables. Nothing was changed. Correct KAFKA_BOOTSTRAP_SERVERS; or, if the "
+        "topic has moved to this cluster, go on from the beginning of the new one: spark-submit "
+        'jobs/ingest.py --accept-new-topic "why"; each audit will show it'
+    )
+
+
+def test_a_topic_that_is_made_anew_while_it_is_read_is_refused_before_the_commit(
+    lakehouse, send, refusal, monkeypatch
+):
+    lakehouse.ingest()
+    send("a")
+    answers = iter([read_topics, elsewhere])
+    monkeypatch.setattr(ingest_module, "read_topics", lambda *of: next(answers, elsewhere)(*of))
+    assert refusal() == (
+        "The topic user-events was deleted and made anew while it was read. What was read last was "
+        "not committed. Run this again: it says how to go on"
+    )
+
+
+def test_a_partition_that_is_added_begins_at_its_first_message(lakehouse, send, taken_in):
+    send("a")
+    taken_in()
+    wider = NewPartitions("user-events", 3)
+    lakehouse.admin.create_partitions([wider])["user-events"].result(10)
+    send("b", "c", partition=2)
+    assert taken_in() == (2, 2, 0)
+    assert lakehouse.count("raw.user_events", "partition = 2 AND offset < 2") == 2
+
+
+def test_retention_is_a_gap_only_where_raw_has_not_come(lakehouse, send, taken_in, refusal):
+    send("a", "b", "c")
+    taken_in()
+    behind = current_snapshot(lakehouse.spark, STG_USER_EVENTS)
+    send("d")
+    delete_before(lakehouse, 2)
+    assert taken_in() == (1, 1, 0)
+
+    delete_before(lakehouse, 4)
+    ahead = current_snapshot(lakehouse.spark, STG_USER_EVENTS)
+    set_staging(lakehouse, behind)
+    assert refusal(accept_gap="not this") == (
+        "staging.stg_user_events lacks user-events/0 offsets 3 to 3; Kafka no longer holds them, "
+        "and raw does. Nothing was changed. Fill it from raw, then run this again: spark-submit "
+        "jobs/replay.py --topic user-events"
+    )
+    set_staging(lakehouse, ahead)
+
+    send("lost", "lost too", "e")
+    delete_before(lakehouse, 6)
+    assert refusal(accept_new_topic="not this") == (
+        "Kafka no longer holds messages that were not yet taken in: user-events/0 offsets 4 to 5. "
+        "Nothing was changed. If they cannot be restored, go on without them: spark-submit "
+        'jobs/ingest.py --accept-gap "why"; each audit will show them'
+    )
+    assert taken_in(accept_gap="a week without anybody") == (1, 1, 0)
+    audited = lakehouse.audit()
+    assert (audited.findings, audited.messages) == ([], 5)
+    assert audited.gaps["user-events"] == [Gap(0, 4, 6, "a week without anybody")]
+
+
+def set_staging(lakehouse, snapshot: int) -> None:
+    lakehouse.spark.sql(
+        "CALL lake.system.set_current_snapshot(:table, :snapshot)",
+        {"table": STG_USER_EVENTS.identifier, "snapshot": snapshot},
+    )
+
+
+@pytest.fixture
+def transaction(lakehouse):
+    """A producer of user-events/0 whose messages count when it commits, and not if it aborts."""
+    servers = lakehouse.settings.kafka_bootstrap_servers
+    producer = Producer({"bootstrap.servers": servers, "transactional.id": "tests"})
+    producer.init_transactions(10)
+
+    @contextmanager
+    def within(*event_ids: str, commit: bool):
+        producer.begin_transaction()
+        for event_id in event_ids:
+            producer.produce("user-events", EVENT.format(event_id), "u", partition=0)
+        producer.flush(10)
+        yield
+        producer.commit_transaction(10) if commit else producer.abort_transaction(10)
+
+    return within
+
+
+def test_an_aborted_transaction_is_no_message_no_gap_and_no_end(
+    lakehouse, taken_in, transaction, monkeypatch
+):
+    """Offsets: 0 a, 1 b, 2 end of transaction, 3 to 5 aborted, 6 its end."""
+    # So that batches end within a transaction, and one is of no message at all.
+    monkeypatch.setattr(ingest_module, "MESSAGES_PER_BATCH", 2)
+    with transaction("a", "b", commit=True):
+        assert taken_in() == (0, 0, 0)
+    with transaction("x", "y", "z", commit=False):
+        assert taken_in() == (2, 2, 0)
+    assert taken_in() == (0, 0, 0)
+    assert {frontier(lakehouse, table)[0] for table in tables_of(USER_EVENTS)} == {7}
+    assert (lakehouse.audit().verdict) == "conserved: 2 messages, each exactly once"
+
+    delete_before(lakehouse, 7)
+    before = versions(lakehouse)
+    assert taken_in() == (0, 0, 0)
+    assert versions(lakehouse) == before
+
+
+@pytest.fixture
+def eager_cleaner(lakehouse):
+    """Kafka looks for what to compact all the time, instead of every 15 s."""
+
+    def set_backoff(operation: AlterConfigOpType) -> None:
+        entry = ConfigEntry("log.cleaner.backoff.ms", "100", incremental_operation=operation)
+        broker = ConfigResource(ResourceType.BROKER, "1", incremental_configs=[entry])
+        lakehouse.admin.incremental_alter_configs([broker])[broker].result(10)
+
+    set_backoff(AlterConfigOpType.SET)
+    yield
+    set_backoff(AlterConfigOpType.DELETE)
+
+
+def test_what_compaction_removes_is_neither_lost_nor_a_gap(lakehouse, eager_cleaner):
+    """Of a key the newest message stays, once its segment is no longer written to."""
+    name = "product-metadata"
+    lakehouse.create_topic(
+        name,
+        1,
+        **{"cleanup.policy": "compact", "segment.ms": "1", "min.cleanable.dirty.ratio": "0"},
+    )
+    send = partial(lakehouse.produce, '{"product_id":"P1"}', key="P1", topic=name)
+    send()
+    send()
+    assert lakehouse.ingest()[1].total.staged == 2
+    for _ in range(3):
+        send()
+    wait_until_offsets_are(lakehouse, name, [3, 4])
+    assert lakehouse.ingest()[1].total.staged == 2
+    audited = lakehouse.audit()
+    assert audited.verdict == "conserved: 4 messages, each exactly once"
+    (counts,) = (p for p in audited.partitions if p.topic == name)
+    assert (counts.delivered, counts.raw, counts.frontier) == (2, 4, 5)
+
+
+def wait_until_offsets_are(lakehouse, topic: str, expected: list[int]) -> None:
+    servers = lakehouse.settings.kafka_bootstrap_servers
+    deadline = time.monotonic() + 20
+    found = None
+    while found != expected:
+        assert time.monotonic() < deadline, f"Kafka still holds {found}"
+        consumer = Consumer(
+            {"bootstrap.servers": servers, "group.id": "tests", "enable.partition.eof": True}
+        )
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        found = []
+        while not (message := consumer.poll(10)).error():
+            found.append(message.offset())
+        consumer.close()
