@@ -3,13 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test up down status env lint clean
+.PHONY: demo test chaos up down status env lint clean
 
 demo: $(READY) ## From an empty machine to marts: start, generate, ingest, build, prove, stop
 	@$(BIN)/python -m lakehouse.demo
 
 test: $(READY) ## All tests, on real services of their own
 	@$(BIN)/python -m pytest
+
+KILLS ?= 100
+EVENTS ?= 1000000
+chaos: $(READY) ## Kill ingests at random while events come, then prove that each is there once
+	@KILLS=$(KILLS) EVENTS=$(EVENTS) $(BIN)/python -m pytest tests/faults/test_chaos.py
 
 up down status env: $(READY) ## The local stack; eval "$$(make -s env)" lets your own tools join it
 	@$(BIN)/python -m lakehouse.stack $@

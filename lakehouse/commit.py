@@ -28,9 +28,9 @@ def iceberg_table(spark: SparkSession, table: Table) -> Any:
     return loader.loadIcebergTable(spark._jsparkSession, table.identifier)
 
 
-def snapshots(table: Any) -> Iterator[Any]:
-    """org.apache.iceberg.Snapshot, from the current one back to the oldest that is left."""
-    snapshot = table.currentSnapshot()
+def snapshots(table: Any, head: Any = None) -> Iterator[Any]:
+    """org.apache.iceberg.Snapshot, from `head`, or the current one, back to the oldest left."""
+    snapshot = head or table.currentSnapshot()
     while snapshot:
         yield snapshot
         parent = snapshot.parentId()
@@ -96,7 +96,7 @@ def _commit(
     try:
         _create(branch, after, spark, table)
         write(branch)
-        return _take_main_to(branch, spark, table)
+        return _take_main_to(branch, after, spark, table)
     finally:
         _remove(branch, spark, table)
 
@@ -118,25 +118,34 @@ def _create(branch: str, after: int | None, spark: SparkSession, table: Table) -
         _warn("the answer to a commit was lost", table, error)
     if after is None:
         # An empty snapshot was made for the branch to begin with.
-        _require_whole(branch, iceberg_table(spark, table), table)
+        made = iceberg_table(spark, table)
+        _require_whole(made.snapshot(branch), None, made, table)
 
 
-def _require_whole(branch: str, target: Any, table: Table) -> None:
-    """TableMovedError where the files that say what the newest snapshot holds are not all there."""
-    head, io = target.snapshot(branch), target.io()
-    lists = [head.manifestListLocation()]
-    if io.newInputFile(lists[0]).exists():
-        made = (m for m in head.allManifests(io) if m.snapshotId() == head.snapshotId())
-        lists += [manifest.path() for manifest in made]
-    if not all(io.newInputFile(each).exists() for each in lists):
-        raise TableMovedError(f"{table.name} has a snapshot whose files Iceberg has deleted")
+def _require_whole(head: Any, after: int | None, target: Any, table: Table) -> None:
+    """TableMovedError where files that say what the snapshots since `after` hold are not there."""
+    io = target.io()
+
+    def exists(path: str) -> bool:
+        return bool(io.newInputFile(path).exists())
+
+    for snapshot in snapshots(target, head):
+        if snapshot.snapshotId() == after:
+            return
+        is_whole = exists(snapshot.manifestListLocation()) and all(
+            exists(manifest.path())
+            for manifest in snapshot.allManifests(io)
+            if manifest.snapshotId() == snapshot.snapshotId()
+        )
+        if not is_whole:
+            raise TableMovedError(f"{table.name} has a snapshot whose files Iceberg has deleted")
 
 
-def _take_main_to(branch: str, spark: SparkSession, table: Table) -> Any:
+def _take_main_to(branch: str, after: int | None, spark: SparkSession, table: Table) -> Any:
     """Returns the branch's newest snapshot."""
     target = iceberg_table(spark, table)
-    _require_whole(branch, target, table)
     head = target.snapshot(branch)
+    _require_whole(head, after, target, table)
     try:
         target.manageSnapshots().fastForwardBranch("main", branch).commit()
     except (PySparkException, Py4JJavaError) as error:

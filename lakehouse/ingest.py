@@ -82,7 +82,7 @@ def ingest(
     read_topics(settings, names)
     with writer_locks(spark, names, settings.writer_lease_seconds) as check_locks:
         try:
-            retries(_attempt, spark, settings, reports, check_locks, accept_gap, accept_new_topic)
+            retries(_attempt, spark, settings, reports, accept_gap, accept_new_topic, check_locks)
         except LakehouseError:
             raise
         except Exception as error:
@@ -100,9 +100,9 @@ def _attempt(
     spark: SparkSession,
     settings: Settings,
     reports: list[TopicReport],
-    check_locks: Callable[[], None],
     accept_gap: str | None,
     accept_new_topic: str | None,
+    check_locks: Callable[[], None],
 ) -> None:
     """From where the tables end by now, so that it does not matter how an earlier one ended."""
     check_locks()

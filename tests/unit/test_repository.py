@@ -77,3 +77,13 @@ def test_no_committed_file_names_a_registry_or_a_machine():
         text=True,
     ).stdout.splitlines()
     assert not [line for line in tracked if "test_repository.py" not in line]
+
+
+def test_the_tests_that_the_guarantees_name_exist():
+    guarantees = (REPOSITORY / "docs/guarantees.md").read_text()
+    named = re.findall(r"(test_\w+\.py)(?:::(test_\w+))?", guarantees)
+    assert len(named) > 20
+    for file, test in named:
+        texts = [found.read_text() for found in (REPOSITORY / "tests").rglob(file)]
+        assert texts, file
+        assert not test or any(f"def {test}(" in text for text in texts), test
