@@ -21,7 +21,8 @@ from lakehouse.stack.home import REGION, REPOSITORY, Home, StackSettings
 from lakehouse.tables import TABLES, create_missing, current_snapshot
 
 PARTITIONS = 2
-LEASE_SECONDS = 1
+# Of jobs that may be killed: their locks are soon taken over.
+LEASE_SECONDS = 2
 
 
 class FaultHome(Home):
@@ -35,11 +36,7 @@ class FaultHome(Home):
 
     @property
     def exports(self) -> dict[str, str]:
-        return super().exports | {
-            "ICEBERG_WAREHOUSE": f"s3://{self.bucket}/warehouse",
-            # So that the lock of a killed writer is soon taken over.
-            "WRITER_LEASE_SECONDS": str(LEASE_SECONDS),
-        }
+        return super().exports | {"ICEBERG_WAREHOUSE": f"s3://{self.bucket}/warehouse"}
 
 
 def _soon() -> Retrying:
@@ -123,7 +120,7 @@ class Job(subprocess.Popen):
             super().__init__(
                 words,
                 cwd=REPOSITORY,
-                env=home.environment,
+                env=home.environment | {"WRITER_LEASE_SECONDS": str(LEASE_SECONDS)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

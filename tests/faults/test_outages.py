@@ -23,8 +23,6 @@ EVENT = (
     '"event_timestamp":"2026-03-05T10:00:00Z","event_data":{{}}}}'
 )
 CATALOG = "spark.sql.catalog.lake."
-# A lock on a store that is away for a few seconds.
-LEASE_SECONDS = 30
 AWAY_SECONDS = 2
 
 
@@ -33,7 +31,7 @@ def short_waits(monkeypatch):
     monkeypatch.setattr("lakehouse.retry.LONGEST_WAIT_SECONDS", 1)
 
 
-def altered(lakehouse, lease=LEASE_SECONDS, retry_seconds=300, **catalog):
+def altered(lakehouse, lease=60, retry_seconds=300, **catalog):
     """The same tables, by a session with other settings of the catalog."""
     session = lakehouse.spark.newSession()
     for name, value in lakehouse.spark.conf.getAll.items():

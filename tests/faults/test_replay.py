@@ -37,9 +37,7 @@ def event(event_id: str, event_type: str = "view", **fields) -> str:
 @pytest.fixture(scope="module")
 def lakehouse(shared_lakehouse):
     """Offsets 0 to 2 of partition 0 are staged, and 3 is dead."""
-    # Its lock need not be taken over soon.
-    patient = shared_lakehouse.settings.model_copy(update={"writer_lease_seconds": 60.0})
-    made = with_(shared_lakehouse, settings=patient)
+    made = shared_lakehouse
     made.produce(event("e0"), event("e1"), event("e2"), "e3 is no JSON", partition=0)
     made.produce('{"product_id":"P1","name":"Lantern"}', topic="product-metadata", key="P1")
     made.ingest()

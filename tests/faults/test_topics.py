@@ -38,13 +38,6 @@ LEDGER_LINE = '{"topic": "user-events", "partition": %d, "offset": %d}\n'
 
 
 @pytest.fixture
-def lakehouse(lakehouse):
-    """Nobody is killed here, and a busy machine may not renew a short lease in time."""
-    settings = lakehouse.settings.model_copy(update={"writer_lease_seconds": 60})
-    return replace(lakehouse, settings=settings)
-
-
-@pytest.fixture
 def send(lakehouse):
     """Events with these ids, to one partition."""
 
