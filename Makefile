@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test chaos up down status env lint clean
+.PHONY: demo test faults chaos up down status env lint clean
 
 demo: $(READY) ## From an empty machine to marts: start, generate, ingest, build, prove, stop
 	@$(BIN)/python -m lakehouse.demo
 
-test: $(READY) ## All tests, on real services of their own
-	@$(BIN)/python -m pytest
+test: $(READY) ## Unit and integration tests, on real services of their own
+	@$(BIN)/python -m pytest tests/unit tests/integration
+
+faults: $(READY) ## Kill, break and lose what can be, on services that may be broken
+	@$(BIN)/python -m pytest tests/faults
 
 KILLS ?= 100
 EVENTS ?= 1000000

@@ -59,8 +59,8 @@ class Ingest:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(processes, timeout=10)
         self.job.wait()
+        psutil.wait_procs(processes[1:], timeout=10)
 
     def pause(self) -> None:
         for process in self._processes():
