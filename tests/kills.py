@@ -12,7 +12,7 @@ import psutil
 from lakehouses import Lakehouse
 from pyarrow import fs
 
-POLL_SECONDS = 0.005
+POLL_SECONDS = 0.02
 GIVE_UP_SECONDS = 180
 
 
