@@ -3,12 +3,9 @@
 import re
 
 import pytest
+from broker import EVENT
 from kills import Ingest
 
-EVENT = (
-    '{{"event_id":"{id}","user_id":"u","product_id":"P1","event_type":"view",'
-    '"event_timestamp":"2026-03-05T10:00:00Z","event_data":{{}}}}'
-)
 PRODUCT = '{"product_id":"P1","name":"Lamp","updated_at":"2026-03-01T00:00:00Z"}'
 STAGING = "staging.stg_user_events"
 # Commits of an append, in their order.

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from broker import EVENT
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
@@ -19,10 +20,6 @@ from lakehouse.tables import USER_EVENTS, tables_of
 
 STATES = int(os.environ.get("STATES", 3))
 STEPS = 10
-EVENT = (
-    '{{"event_id":"{id}","user_id":"u","product_id":"P1","event_type":"view",'
-    '"event_timestamp":"2026-03-05T10:00:00Z","event_data":{{}}}}'
-)
 TABLES = tables_of(USER_EVENTS)
 
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import broker
 import pytest
+from broker import EVENT
 from confluent_kafka import ConsumerGroupTopicPartitions
 
 from lakehouse import ingest as ingest_module
@@ -18,10 +19,6 @@ from lakehouse.tables import STG_USER_EVENTS, current_snapshot
 
 pytestmark = pytest.mark.usefixtures("topics")
 produce = partial(broker.produce, key="u")
-EVENT = (
-    '{{"event_id":"{id}","user_id":"u","product_id":"P1","event_type":"view",'
-    '"event_timestamp":"2026-03-05T10:00:00Z","event_data":{{}}}}'
-)
 
 
 def places(query, prefix: str) -> tuple[int, int, int]:
