@@ -219,7 +219,7 @@ def test_a_store_that_is_away_for_the_lease_costs_the_lock(lakehouse):
         proxy.rule = away_once_written_to
         with pytest.raises(LakehouseError, match=r"lock on .* is lost: its lease ended"):
             behind(proxy, lakehouse, retries=0, lease=2).ingest()
-    lakehouse.ingest()
+    lakehouse.ingest_when_free()
     assert_conserved(lakehouse, 20)
 
 
