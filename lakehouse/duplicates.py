@@ -5,6 +5,8 @@ from datetime import date, timedelta
 from functools import reduce
 from operator import or_
 
+import numpy as np
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -35,14 +37,32 @@ def find_repeated(accepted: DataFrame, staged: DataFrame, horizon: timedelta) ->
     staged = staged.where(_within([row.day for row in days], horizon))
     keys = accepted.selectExpr(_KEY)
     within = keys.groupBy("event_key").count().where("count > 1").select("event_key")
-    before = staged.selectExpr(_KEY).join(F.broadcast(keys), "event_key", "left_semi")
-    suspects = within.union(before).distinct().persist()
+    suspects = within.union(_staged_keys(keys, staged)).distinct().persist()
     try:
         if suspects.isEmpty():
             return _none(accepted)
         return _compared(accepted, staged, suspects).localCheckpoint()
     finally:
         suspects.unpersist()
+
+
+def suspects(
+    keys: np.ndarray, days: Iterable[date], staged: DataFrame, horizon: timedelta
+) -> np.ndarray:
+    """xxhash64 of event ids -> those of them, ascending, that find_repeated has to look at.
+
+    `keys` are of all events of a batch, and `days` of their event_timestamp.
+    """
+    ordered = np.sort(keys)
+    within = ordered[1:][ordered[1:] == ordered[:-1]]
+    staged = staged.where(_within(days, horizon))
+    frame = staged.sparkSession.createDataFrame(pa.table({"event_key": np.unique(ordered)}))
+    before = [row.event_key for row in _staged_keys(frame, staged).distinct().collect()]
+    return np.union1d(within, np.array(before, np.int64))
+
+
+def _staged_keys(keys: DataFrame, staged: DataFrame) -> DataFrame:
+    return staged.selectExpr(_KEY).join(F.broadcast(keys), "event_key", "left_semi")
 
 
 def _within(days: Iterable[date], horizon: timedelta) -> Column:

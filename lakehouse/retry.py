@@ -23,6 +23,10 @@ _TRANSIENT = re.compile(
     r"|ConnectionPoolTimeout|TruncatedChunk)Exception\b"
     # The store.
     r"|\bApiCall(Attempt)?TimeoutException\b|\bStatus Code: (408|409|429|500|502|503|504)\b"
+    # The same, as Arrow's client for it says it within a task; and Kafka, as `consume` does.
+    r"|\bAWS Error (NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE"
+    r"|REQUEST_TIMEOUT|THROTTLING)\b|\bHTTP status (408|409|429|500|502|503|504)\b"
+    r"|\blakehouse\.retry\.TransientError\b"
     # Kafka: the subclasses of RetriableException that a broker which comes and goes gives.
     r"|\.kafka\.common\.errors\.(Timeout|Network|Disconnect|BrokerNotAvailable|Coordinator\w+"
     r"|NotCoordinator|LeaderNotAvailable|NotLeaderOrFollower|OffsetNotAvailable"
@@ -36,6 +40,9 @@ _TRANSIENT = re.compile(
 )
 # Of the store's answers, those that remain the same, also below a commit of unknown state.
 _PERMANENT = re.compile(r"\bStatus Code: 4(?!08|09|29)\d\d\b")
+
+# A line of a trace that says what went wrong, in Java or, in a task of Python, at its end.
+_FAILURE = re.compile(r"Caused by: |(\w+\.)*\w*(Error|Exception)\b.*: ")
 
 log = logging.getLogger("lakehouse.retry")
 
@@ -80,7 +87,7 @@ def _java_causes(throwable: Any) -> Iterator[str]:
             state = throwable.getSQLState() if is_sql else None
             yield f"{first} (SQL state {state})" if state else first
             # A task's failure may be told in the message of the job's alone.
-            yield from (line for line in others if line.startswith("Caused by: "))
+            yield from (line for line in others if _FAILURE.match(line))
             throwable = throwable.getCause()
     except Py4JError as gone:
         yield f"and then {gone}"

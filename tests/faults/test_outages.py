@@ -123,7 +123,7 @@ def test_a_run_whose_commits_fail_at_the_store_is_begun_again(lakehouse):
     assert_conserved(lakehouse, 20)
 
 
-@pytest.mark.parametrize(("service", "moment"), [(ObjectStore, "append"), (Kafka, "extent_of")])
+@pytest.mark.parametrize(("service", "moment"), [(ObjectStore, "append"), (Kafka, "Intake")])
 def test_a_service_that_is_killed_and_started_again_stops_nothing(
     lakehouse, services, monkeypatch, service, moment
 ):
@@ -185,7 +185,7 @@ def test_an_append_that_maintenance_overtook_is_done_again(lakehouse, monkeypatc
 
     def overtake():
         for table in TABLES:
-            append(lakehouse.spark, table, None, current_snapshot(lakehouse.spark, table), {})
+            append(lakehouse.spark, table, [], current_snapshot(lakehouse.spark, table), {})
 
     before(monkeypatch, "append", overtake)
     reports = lakehouse.ingest()
@@ -227,7 +227,8 @@ def test_a_branch_that_was_left_behind_expires(lakehouse, monkeypatch):
     create_missing(lakehouse.spark)
     monkeypatch.setattr(commit, "BRANCH_AGE_MS", 1)
     monkeypatch.setattr(commit, "_remove", lambda *_: None)
-    append(lakehouse.spark, STG_USER_EVENTS, None, None, {})
+    rows = lakehouse.spark.table(STG_USER_EVENTS.identifier)
+    commit.replace(lakehouse.spark, STG_USER_EVENTS, None, rows, None)
     assert len(branches(lakehouse, STG_USER_EVENTS)) == 2
     expire(lakehouse.spark, timedelta(days=5))
     assert branches(lakehouse, STG_USER_EVENTS) == {"main"}
