@@ -106,14 +106,14 @@ def _check(error: KafkaError, topic: str, asked: Range) -> None:
 
 def _batch(partition: int, messages: list[Message]) -> pa.RecordBatch:
     count = len(messages)
-    types, times = zip(*(message.timestamp() for message in messages), strict=True)
+    stamps = [message.timestamp() for message in messages]
     headers = [message.headers() for message in messages]
     columns = [
         pa.array(np.full(count, partition, np.int32)),
         pa.array([message.offset() for message in messages], pa.int64()),
-        readable(np.array(times, np.int64)),
+        readable(np.array([at for _, at in stamps], np.int64)),
         # Kafka's client counts from 1, and 0 is that there is none: Kafka itself has 0 and -1.
-        pa.array(np.array(types, np.int32) - 1),
+        pa.array(np.array([kind for kind, _ in stamps], np.int32) - 1),
         pa.array([message.key() for message in messages], pa.binary()),
         pa.array([message.value() for message in messages], pa.binary()),
         pa.array(map(_named, headers), HEADERS) if any(headers) else pa.nulls(count, HEADERS),

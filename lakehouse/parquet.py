@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
@@ -16,7 +17,7 @@ from lakehouse.layout import Layout
 # Rows of one file for each partition wait in memory, up to so much of them together.
 BUFFER_BYTES = 64 * 2**20
 # A batch of many days must not have as many files open.
-OPEN_FILES = 64
+OPEN_FILES = 128
 FILE_BYTES = 512 * 2**20
 # A dictionary pays where values repeat; for text of its own in each row it is tried in vain.
 _REPEATING = ("user_id", "product_id", "event_type", "topic", "partition", "error_class")
@@ -129,16 +130,19 @@ def _by_partition(layout: Layout, rows: pa.Table) -> Iterator[tuple[Values, pa.T
     if not layout.partitions:
         yield (), rows
         return
-    keys = pa.table(
-        [each.of(rows.column(each.column).combine_chunks()) for each in layout.partitions],
-        names=[each.name for each in layout.partitions],
-    )
-    numbered = keys.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
-    grouped = numbered.group_by(keys.column_names, use_threads=False)
-    for group in grouped.aggregate([("row", "list")]).to_pylist():
-        chosen = group.pop("row_list")
-        values = tuple(None if value is None else str(value) for value in group.values())
-        yield values, rows if len(chosen) == rows.num_rows else rows.take(pa.array(chosen))
+    keys = [each.of(rows.column(each.column).combine_chunks()) for each in layout.partitions]
+    group = np.zeros(rows.num_rows, np.int64)
+    for key in keys:
+        encoded = key.dictionary_encode("encode")
+        group = group * len(encoded.dictionary) + encoded.indices.to_numpy()
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    if len(starts) > 1:
+        rows = rows.combine_chunks().take(pa.array(order))
+    for start, end in zip(starts, [*starts[1:], rows.num_rows], strict=True):
+        values = (key[int(order[start])].as_py() for key in keys)
+        partition = tuple(None if value is None else str(value) for value in values)
+        yield partition, rows.slice(start, end - start)
 
 
 def write_rows(rows: DataFrame, layout: Layout) -> list[DataFile]:

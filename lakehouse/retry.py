@@ -69,7 +69,11 @@ def causes(error: BaseException) -> list[str]:
     if isinstance(error, Py4JJavaError):
         return list(_java_causes(error.java_exception))
     origin = error._origin if isinstance(error, CapturedException) else None
-    return list(_java_causes(origin)) if origin else _lines(f"{type(error).__name__}: {error}")[:1]
+    if origin:
+        return list(_java_causes(origin))
+    # Of a task in Python, Spark keeps the trace as text.
+    first, *others = _lines(str(error)) or [""]
+    return [f"{type(error).__name__}: {first}", *filter(_FAILURE.match, others)]
 
 
 def cause(error: BaseException) -> str:
