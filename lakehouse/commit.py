@@ -52,35 +52,15 @@ def append(
     target = iceberg_table(spark, table)
     # One that merges small lists of files at times, or one that has nothing to merge.
     update = target.newAppend() if files else target.newFastAppend()
+    iceberg: Any = spark._jvm.org.apache.iceberg  # type: ignore[union-attr]
+    spec, mapper = target.spec(), iceberg.util.JsonUtil.mapper()
     for file in files:
-        update.appendFile(_data_file(spark, target, file))
+        described = mapper.readTree(file.in_json(spec.specId()))
+        update.appendFile(iceberg.ContentFileParser.fromJson(described, spec))
     for key, value in properties.items():
         update.set(key, value)
     _swap(spark, table, target, update.apply(), after)
     return sum(file.rows for file in files)
-
-
-def _data_file(spark: SparkSession, target: Any, file: DataFile) -> Any:
-    """org.apache.iceberg.DataFile, with what the file's own footer says of its columns."""
-    jvm: Any = spark._jvm
-    gateway: Any = spark._sc._gateway
-    iceberg = jvm.org.apache.iceberg
-    source = target.io().newInputFile(file.path, file.size)
-    config = iceberg.MetricsConfig.forTable(target)
-    # Through Py4J a number by itself would become an Integer.
-    offsets = gateway.new_array(jvm.long, len(file.split_offsets))
-    for number, offset in enumerate(file.split_offsets):
-        offsets[number] = offset
-    return (
-        iceberg.DataFiles.builder(target.spec())
-        .withPath(file.path)
-        .withFormat("PARQUET")
-        .withFileSizeInBytes(file.size)
-        .withPartitionValues(list(file.partition))
-        .withMetrics(iceberg.parquet.ParquetUtil.fileMetrics(source, config))
-        .withSplitOffsets(jvm.java.util.stream.LongStream.of(offsets).boxed().toList())
-        .build()
-    )
 
 
 def _swap(spark: SparkSession, table: Table, target: Any, snapshot: Any, after: int | None) -> None:

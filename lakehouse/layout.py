@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.commit import iceberg_table
 from lakehouse.errors import LakehouseError
+from lakehouse.metrics import Column
 from lakehouse.s3_object import catalog_properties
 from lakehouse.tables import Table
 
@@ -94,6 +95,7 @@ class Layout:
     folder: str
     schema: pa.Schema
     partitions: tuple[Partition, ...]
+    columns: dict[str, Column]
 
     def filesystem(self) -> fs.S3FileSystem:
         return connected(self.store)
@@ -110,7 +112,15 @@ def layout_of(spark: SparkSession, table: Table) -> Layout:
     spec = json.loads(parser.PartitionSpecParser.toJson(loaded.spec()))
     partitions = tuple(_partition(table, field, names) for field in spec["fields"])
     store = Store.of(catalog_properties(spark) | dict(loaded.io().properties()))
-    return Layout(store, f"{loaded.location()}/data", schema, partitions)
+    config = parser.MetricsConfig.forTable(loaded)
+    columns = {
+        field["name"]: Column(
+            field["id"], field["type"], config.columnMode(field["name"]).toString()
+        )
+        for field in fields
+        if isinstance(field["type"], str)
+    }
+    return Layout(store, f"{loaded.location()}/data", schema, partitions, columns)
 
 
 def _partition(table: Table, field: dict[str, Any], names: dict[int, str]) -> Partition:

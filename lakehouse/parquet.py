@@ -1,6 +1,7 @@
 """Arrow rows <-> Parquet files for an Iceberg table, in tasks; `commit` makes them part of it."""
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.data_file import DataFile
 from lakehouse.layout import Layout
+from lakehouse.metrics import metrics_of
 
 # Rows of one file for each partition wait in memory, up to so much of them together.
 BUFFER_BYTES = 64 * 2**20
@@ -23,7 +25,7 @@ FILE_BYTES = 512 * 2**20
 _REPEATING = ("user_id", "product_id", "event_type", "topic", "partition", "error_class")
 _FILES = "files binary"
 Batches = Iterator[pa.RecordBatch]
-Values = tuple[str | None, ...]
+Values = tuple[str | int | None, ...]
 
 
 class FileWriter:
@@ -81,8 +83,9 @@ class FileWriter:
 class _OpenFile:
     def __init__(self, layout: Layout, partition: Values):
         self._partition = partition
+        self._columns = layout.columns
         folders = (
-            f"{each.name}={value or 'null'}"
+            f"{each.name}={'null' if value is None else value}"
             for each, value in zip(layout.partitions, partition, strict=True)
         )
         self.path = "/".join((layout.folder, *folders, f"{uuid4().hex}.parquet"))
@@ -111,7 +114,8 @@ class _OpenFile:
         (metadata,) = self._metadata
         groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
         offsets = tuple(_start(group.column(0)) for group in groups)
-        return DataFile(self.path, self._partition, metadata.num_rows, size, offsets)
+        metrics = metrics_of(metadata, self._columns)
+        return DataFile(self.path, self._partition, metadata.num_rows, size, offsets, metrics)
 
 
 def _start(chunk: pq.ColumnChunkMetaData) -> int:
@@ -141,7 +145,7 @@ def _by_partition(layout: Layout, rows: pa.Table) -> Iterator[tuple[Values, pa.T
         rows = rows.combine_chunks().take(pa.array(order))
     for start, end in zip(starts, [*starts[1:], rows.num_rows], strict=True):
         values = (key[int(order[start])].as_py() for key in keys)
-        partition = tuple(None if value is None else str(value) for value in values)
+        partition = tuple(str(value) if isinstance(value, date) else value for value in values)
         yield partition, rows.slice(start, end - start)
 
 
@@ -196,9 +200,9 @@ def rewrite(
             yield packed(writer.close())
 
     written = collected(_per_file(spark, files).mapInArrow(write, _FILES))
-    for file in set(files) - set(written):
+    for path in {file.path for file in files} - {file.path for file in written}:
         # No table knows it.
-        layout.filesystem().delete_file(_key(file.path))
+        layout.filesystem().delete_file(_key(path))
     return written
 
 
