@@ -11,7 +11,7 @@ from lakehouse.contracts import Contract
 from lakehouse.data_file import DataFile
 from lakehouse.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, find_repeated, suspects
 from lakehouse.extent import Rejections
-from lakehouse.held import Held, held_of, is_among
+from lakehouse.held import Held, held_of, is_among, is_in
 from lakehouse.intake import Taken, event_keys
 from lakehouse.layout import Layout
 from lakehouse.parquet import read_rows, rewrite, write_rows
@@ -72,7 +72,7 @@ class Aside:
             self.spark,
             self.layouts[staging_table(self.contract).name],
             files,
-            lambda rows: np.isin(event_keys(rows["event_id"]), suspected),
+            lambda rows: is_in(event_keys(rows["event_id"]), suspected),
         ).persist()
         try:
             return find_repeated(accepted, staged, self.horizon)

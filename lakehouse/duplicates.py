@@ -1,6 +1,6 @@
 """Accepted events -> those of them that repeat an event_id, held against the first of its kind."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from functools import reduce
 from operator import or_
@@ -11,6 +11,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import RULES, USER_EVENTS
+from lakehouse.held import is_in
 
 POSITION = ["kafka_partition", "kafka_offset"]
 CONFLICT = "DUPLICATE_CONFLICT"
@@ -37,7 +38,8 @@ def find_repeated(accepted: DataFrame, staged: DataFrame, horizon: timedelta) ->
     staged = staged.where(_within([row.day for row in days], horizon))
     keys = accepted.selectExpr(_KEY)
     within = keys.groupBy("event_key").count().where("count > 1").select("event_key")
-    suspects = within.union(_staged_keys(keys, staged)).distinct().persist()
+    before = staged.selectExpr(_KEY).join(F.broadcast(keys), "event_key", "left_semi")
+    suspects = within.union(before).distinct().persist()
     try:
         if suspects.isEmpty():
             return _none(accepted)
@@ -55,14 +57,15 @@ def suspects(
     """
     ordered = np.sort(keys)
     within = ordered[1:][ordered[1:] == ordered[:-1]]
-    staged = staged.where(_within(days, horizon))
-    frame = staged.sparkSession.createDataFrame(pa.table({"event_key": np.unique(ordered)}))
-    before = [row.event_key for row in _staged_keys(frame, staged).distinct().collect()]
-    return np.union1d(within, np.array(before, np.int64))
 
+    # A join of Spark's would take the batch's keys apart and put them together again.
+    def known(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch.filter(pa.array(is_in(batch["event_key"].to_numpy(), ordered)))
 
-def _staged_keys(keys: DataFrame, staged: DataFrame) -> DataFrame:
-    return staged.selectExpr(_KEY).join(F.broadcast(keys), "event_key", "left_semi")
+    staged_keys = staged.where(_within(days, horizon)).selectExpr(_KEY)
+    before = staged_keys.mapInArrow(known, "event_key long").toArrow()
+    return np.union1d(within, before["event_key"].to_numpy())
 
 
 def _within(days: Iterable[date], horizon: timedelta) -> Column:

@@ -98,9 +98,10 @@ def test_the_hash_of_an_id_is_that_of_spark(spark):
 
 
 def test_positions_are_told_apart_by_partition_and_offset():
-    held = {0: np.array([5, 7]), 3: np.array([6])}
-    partitions, offsets = pa.array([0, 0, 3, 3, 1]), pa.array([5, 6, 6, 7, 5])
-    assert is_among(held, partitions, offsets).tolist() == [True, False, True, False, False]
+    held = {0: np.array([5, 7]), 3: np.array([6]), 4: np.array([], np.int64)}
+    partitions, offsets = pa.array([0, 0, 0, 3, 3, 1, 4]), pa.array([5, 6, 8, 6, 7, 5, 5])
+    expected = [True, False, False, True, False, False, False]
+    assert is_among(held, partitions, offsets).tolist() == expected
 
 
 def test_few_messages_are_one_task_and_many_are_parted_evenly():
