@@ -122,7 +122,7 @@ class Job:
         if self._group:
             pids = map(int, (self._group / "cgroup.procs").read_text().split())
             return {process for pid in pids for process in _found(pid)}
-        known = {process for process in self._seen if process.is_running()}
+        known = {process for process in list(self._seen) if process.is_running()}
         for process in list(known):
             with suppress(psutil.NoSuchProcess):
                 known.update(process.children(recursive=True))
