@@ -4,9 +4,11 @@ import json
 import sys
 import xml.etree.ElementTree as ET
 from decimal import Decimal
+from types import SimpleNamespace
 
 import account
 import chart
+import engines
 import place
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +18,7 @@ from account import Cost
 from chart import Bar
 from measure import Run
 from place import Contents
+from produce import Expected
 from pyarrow import fs
 
 # A parent that waits for nobody, its child, and a grandchild that outlives both; each computes for
@@ -138,3 +141,29 @@ def test_the_sum_of_a_result_is_exact_and_passes_over_what_is_null(tmp_path, par
     # 3 * 0.1 + 2 * 12.345678
     tallied = place.tally([file, file], fs.LocalFileSystem(), parent)
     assert tallied == (6, 2 * Decimal("24.991356"))
+
+
+def test_a_result_that_is_not_what_was_produced_is_a_problem(tmp_path, monkeypatch):
+    price = pa.array([Decimal("1.500000"), Decimal("3.000000")], pa.decimal128(18, 6))
+    quantity = pa.array([2, 1], pa.int32())
+    file = str(tmp_path / "data.parquet")
+    data = pa.StructArray.from_arrays([price, quantity], ["price", "quantity"])
+    pq.write_table(pa.table({"event_data": data}), file)
+    monkeypatch.setattr(engines, "paths", lambda _table: [file])
+    place = SimpleNamespace(store=fs.LocalFileSystem(), table=lambda _name: None)
+    (peer,) = (engine for engine in engines.ENGINES if engine.name == "pyiceberg")
+    assert peer.problems(place, Expected(2, 0, 2, Decimal(6))) == []
+    assert peer.problems(place, Expected(3, 0, 3, Decimal(9))) == [
+        "rows: 2 instead of 3",
+        "price * quantity: 6.000000 instead of 9",
+    ]
+
+
+def test_what_is_expected_is_what_the_good_messages_say():
+    expected = Expected()
+    values = [message.value for message in expected.counted(60, bad_share=0)]
+    values += [message.value for message in expected.counted(40, bad_share=1)]
+    events = [json.loads(value, parse_float=Decimal) for value in values[:60]]
+    assert len({event["event_id"] for event in events}) == 60
+    amount = sum(event["event_data"]["price"] * event["event_data"]["quantity"] for event in events)
+    assert expected == Expected(100, sum(map(len, values)), 60, amount)
