@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test faults chaos up down status env lint clean
+.PHONY: demo test faults chaos bench bench-full bench-curves up down status env lint clean
 
 demo: $(READY) ## From an empty machine to marts: start, generate, ingest, build, prove, stop
 	@$(BIN)/python -m lakehouse.demo
@@ -18,6 +18,15 @@ KILLS ?= 100
 EVENTS ?= 1000000
 chaos: $(READY) ## Kill ingests at random while events come, then prove that each is there once
 	@KILLS=$(KILLS) EVENTS=$(EVENTS) $(BIN)/python -m pytest tests/faults/test_chaos.py
+
+bench: $(READY) ## What an event costs beside Kafka Connect, plain Spark and a loop: one quick round
+	@$(BIN)/python bench/throughput.py
+
+bench-full: $(READY) ## The same with 4 M events in three rounds
+	@$(BIN)/python bench/throughput.py --events 4000000 --rounds 3 --name full
+
+bench-curves: $(READY) ## What an event costs by backlog, partitions, bad messages, cores and table
+	@$(BIN)/python bench/curves.py
 
 up down status env: $(READY) ## The local stack; eval "$$(make -s env)" lets your own tools join it
 	@$(BIN)/python -m lakehouse.stack $@

@@ -16,12 +16,13 @@ from unittest.mock import patch
 
 import psutil
 import typer
-from decode import Cost, broker, console, cpu_times, session, spent, user_events
+from decode import Cost, cpu_times, spent
+from events import message, user_events
 from pyspark.sql import SparkSession
 from rich.box import SIMPLE
 from rich.table import Table as Shown
+from services import broker, console, session, store
 
-from generator.messages import Message, encode
 from generator.progress import Progress
 from generator.publish import Publisher, connect, create_topics
 from lakehouse import duplicates, write
@@ -30,9 +31,8 @@ from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import reported
 from lakehouse.ingest import ingest
 from lakehouse.settings import Settings
-from lakehouse.stack import artifacts, processes
+from lakehouse.stack import artifacts
 from lakehouse.stack.home import Home, StackSettings
-from lakehouse.stack.services import ObjectStore
 from lakehouse.tables import RAW_USER_EVENTS, Table, current_snapshot, tables_of
 
 append = write.append
@@ -57,27 +57,11 @@ VARIANTS: dict[str, list[tuple[str, Callable]]] = {
 
 
 def produce(servers: str, first: int, count: int, seed: int) -> None:
-    """Events number `first` and the following: the same days for all seeds, other ids."""
     publisher = Publisher(servers)
     with Progress(count) as progress:
         events = user_events(count, seed, first)
-        publisher.send((_message(event) for event in events), progress)
+        publisher.send(map(message, events), progress)
         publisher.finish()
-
-
-def _message(event: dict) -> Message:
-    key = event["user_id"] and event["user_id"].encode()
-    return Message(USER_EVENTS.topic, key, encode(event))
-
-
-@contextmanager
-def store(home: Home) -> Iterator[None]:
-    home.move_taken_ports(ObjectStore.ports)
-    try:
-        processes.start(ObjectStore(home), console.print)
-        yield
-    finally:
-        processes.stop([ObjectStore(home)], console.print)
 
 
 class Bench:
