@@ -37,12 +37,15 @@ activity as (
 differences as (
 
     select
-        event_date,
-        event_type,
-        events.event_count as events,
+        coalesce(events.event_date, activity.event_date) as event_date,
+        coalesce(events.event_type, activity.event_type) as event_type,
+        events.event_count as staged,
         activity.event_count as counted
     from events
-    full outer join activity using (event_date, event_type)
+    full outer join activity
+        on
+            events.event_date = activity.event_date
+            and events.event_type = activity.event_type
     where events.event_count is distinct from activity.event_count
 
 )
