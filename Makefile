@@ -26,6 +26,7 @@ up down status env: $(READY) ## The local stack; eval "$$(make -s env)" lets you
 	@$(BIN)/python -m lakehouse.stack $@
 
 docs: $(READY) ## Lineage and every model and column, in one file that any browser opens
+	@$(DBT_OFFLINE) parse
 	@$(DBT_OFFLINE) docs generate --static --empty-catalog --no-compile
 	@echo dbt/target/static_index.html
 

@@ -41,7 +41,7 @@
             and committed_at >= all (
                 select committed_at
                 from {{ metadata(events, "snapshots") }}
-                where summary['total-delete-files'] <> '0'
+                where coalesce(element_at(summary, 'total-delete-files'), '0') <> '0'
             )
     {%- endset -%}
     {%- set find_products = "select snapshot_id from " ~ metadata(products, "snapshots") -%}
