@@ -2,8 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# What needs no Trino needs no address of one either.
+DBT_OFFLINE := TRINO_HOST= TRINO_PORT=0 TRINO_USER= TRINO_CATALOG=lake \
+  DBT_PROJECT_DIR=dbt DBT_PROFILES_DIR=dbt $(BIN)/dbt --quiet
 
-.PHONY: demo test faults chaos bench bench-full bench-curves up down status env lint clean
+.PHONY: demo test faults chaos bench bench-full bench-curves up down status env docs lint clean
 
 demo: $(READY) ## From an empty machine to marts: start, generate, ingest, build, prove, stop
 	@$(BIN)/python -m lakehouse.demo
@@ -31,11 +34,18 @@ bench-curves: $(READY) ## What an event costs by backlog, partitions, bad messag
 up down status env: $(READY) ## The local stack; eval "$$(make -s env)" lets your own tools join it
 	@$(BIN)/python -m lakehouse.stack $@
 
+docs: $(READY) ## Lineage and every model and column, in one file that any browser opens
+	@$(DBT_OFFLINE) parse
+	@$(DBT_OFFLINE) docs generate --static --empty-catalog --no-compile
+	@echo dbt/target/static_index.html
+
 lint: $(READY) ## Formatting, style, types and SQL
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/tests dbt/macros
+	@$(DBT_OFFLINE) parse
+	@$(BIN)/dbt-bouncer run --config-file dbt/dbt-bouncer.yml
 
 clean: $(READY) ## Stop the stack and remove its data; downloads stay
 	@$(BIN)/python -m lakehouse.stack clean

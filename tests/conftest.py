@@ -59,7 +59,7 @@ def settings(stack: Home) -> Settings:
     return Settings()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def query(stack: Home) -> Iterator:
     """SQL -> rows, on the stack's Trino."""
     with trino.dbapi.connect(

@@ -1,9 +1,16 @@
+{{ config(
+    unique_key=['event_date', 'category'],
+    meta={'shows_products_if': 'activity.purchase_count + activity.return_count > 0'}
+) }}
+
 with
 
 sales as (
 
     select * from {{ ref('user_events') }}
-    where event_type in ('purchase', 'return')
+    where
+        event_type in ('purchase', 'return')
+        and {{ in_restated_days() }}
 
 ),
 

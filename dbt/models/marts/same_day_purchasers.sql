@@ -1,3 +1,5 @@
+{{ config(unique_key=['user_id', 'event_date', 'product_id']) }}
+
 with
 
 events as (
@@ -6,6 +8,7 @@ events as (
     where
         user_id is not null
         and event_type in ('view', 'purchase')
+        and {{ in_restated_days() }}
 
 ),
 

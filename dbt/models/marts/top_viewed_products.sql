@@ -1,9 +1,16 @@
+{{ config(
+    unique_key=['event_date', 'product_id'],
+    meta={'shows_products_if': 'activity.view_count > 0'}
+) }}
+
 with
 
 views as (
 
     select * from {{ ref('user_events') }}
-    where event_type = 'view'
+    where
+        event_type = 'view'
+        and {{ in_restated_days() }}
 
 ),
 

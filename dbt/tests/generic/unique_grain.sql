@@ -1,5 +1,7 @@
 {% test unique_grain(model, columns) %}
 
+{{ config(store_failures_as='view') }}
+
 select
     {{ columns | join(',\n    ') }},
     count(*) as row_count

@@ -1,0 +1,73 @@
+{#-
+  Every mart, with the reason for which all of it is rebuilt, or else the snapshots that it was
+  last built from.
+-#}
+{% macro planned_marts(events, products) %}
+    {%- set marts = [] -%}
+    {%- if execute -%}
+        {%- set builds = last_builds() -%}
+        {%- set comparable = comparable_snapshots(events.table, products.table) -%}
+        {%- for node in graph.nodes.values() if node.config.incremental_strategy == "restate" -%}
+            {%- set build = builds.get(node.name, {}) -%}
+            {%- set reason = rebuild_reason(node, build, builds, comparable, products) -%}
+            {%- if reason -%}
+                {%- do log(node.name ~ " is rebuilt in full: " ~ reason, info=true) -%}
+            {%- endif -%}
+            {%- set shows_products_if = node.config.meta.get("shows_products_if") -%}
+            {%- do marts.append({
+                "name": node.name,
+                "rebuild_reason": reason,
+                "definition": definition(node),
+                "events_since": build.events_snapshot_id
+                    if not reason and build.events_snapshot_id != events.snapshot_id,
+                "products_since": build.products_snapshot_id
+                    if not reason and shows_products_if
+                    and build.products_snapshot_id != products.snapshot_id,
+                "shows_products_if": shows_products_if,
+            }) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(marts) }}
+{% endmacro %}
+
+
+{#- A digest of the code of a model and of those that it reads. -#}
+{% macro definition(node) %}
+    {%- set checksums = [node.checksum.checksum] -%}
+    {%- for parent in node.depends_on.nodes | sort if parent.startswith("model.") -%}
+        {%- do checksums.append(graph.nodes[parent].checksum.checksum) -%}
+    {%- endfor -%}
+    {{ return(local_md5(checksums | join)) }}
+{% endmacro %}
+
+
+{#- Mart -> its newest record in mart_builds, with the newest change that its table has now. -#}
+{% macro last_builds() %}
+    {%- set records = model_named("mart_builds") -%}
+    {%- set builds = {} -%}
+    {%- set find_builds -%}
+        select
+            mart,
+            max_by(events_snapshot_id, built_at) as events_snapshot_id,
+            max_by(products_snapshot_id, built_at) as products_snapshot_id,
+            max_by(mart_snapshot_id, built_at) as mart_snapshot_id,
+            max_by(reporting_time_zone, built_at) as reporting_time_zone,
+            max_by(definition, built_at) as definition
+        from {{ records }}
+        group by mart
+    {%- endset -%}
+    {%- if load_relation(records) -%}
+        {%- for row in run_query(find_builds) -%}
+            {%- set table = load_relation(model_named(row[0])) -%}
+            {%- do builds.update({row[0]: {
+                "events_snapshot_id": row[1],
+                "products_snapshot_id": row[2],
+                "mart_snapshot_id": row[3],
+                "reporting_time_zone": row[4],
+                "definition": row[5],
+                "mart_snapshot_now": run_query(newest_change(table)).rows[0][0] if table,
+            }}) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(builds) }}
+{% endmacro %}

@@ -1,0 +1,80 @@
+-- depends_on: {{ ref('mart_builds') }}
+{%- set events = staged_version(
+    source('staging', 'stg_user_events'), 'user-events', 'event_timestamp'
+) -%}
+{%- set products = staged_version(
+    source('staging', 'stg_product_metadata'), 'product-metadata', 'updated_at'
+) -%}
+{%- set marts = planned_marts(events, products) %}
+
+with
+
+marts (mart, rebuild_reason, definition) as (
+
+    values
+    {% for mart in marts -%}
+    ({{ sql_literal(mart.name) }}, {{ sql_literal(mart.rebuild_reason) }}, '{{ mart.definition }}'),
+    {% endfor -%}
+    (null, null, null)
+
+),
+
+touched (mart, event_date) as (
+
+    {% for since, same in marts | selectattr('events_since') | groupby('events_since') -%}
+    select
+        marts.mart,
+        days.event_date
+    from ({{ days_changed(events.table, since, events.snapshot_id) }}) as days
+    cross join
+        unnest(array['{{ same | map(attribute='name') | join("', '") }}']) as marts (mart)
+    union
+    {% endfor -%}
+    {% for mart in marts | selectattr('products_since') -%}
+    select
+        '{{ mart.name }}',
+        event_date
+    from ({{ days_of_products_changed(products, mart) }})
+    union
+    {% endfor -%}
+    select
+        cast(null as varchar),
+        cast(null as date)
+    where false
+
+),
+
+days (mart, touched_days) as (
+
+    select
+        mart,
+        array_sort(array_agg(event_date))
+    from touched
+    group by mart
+
+),
+
+mart_plans as (
+
+    select
+        cast(marts.mart as varchar) as mart,
+        cast(marts.rebuild_reason as varchar) as rebuild_reason,
+        if(
+            marts.rebuild_reason is null,
+            coalesce(days.touched_days, cast(array[] as array(date)))
+        ) as touched_days,
+        cast({{ sql_literal(events.snapshot_id) }} as bigint) as events_snapshot_id,
+        cast({{ sql_literal(products.snapshot_id) }} as bigint) as products_snapshot_id,
+        cast({{ sql_literal(events.bookmark) }} as varchar) as events_bookmark,
+        cast({{ sql_literal(products.bookmark) }} as varchar) as products_bookmark,
+        cast({{ sql_literal(events.latest_at) }} as timestamp(6) with time zone) as latest_event_at,
+        '{{ var("reporting_time_zone") }}' as reporting_time_zone,
+        cast(marts.definition as varchar) as definition
+    from marts
+    left join days
+        on marts.mart = days.mart
+    where marts.mart is not null
+
+)
+
+select * from mart_plans

@@ -1,0 +1,206 @@
+"""Messages in any order -> restated marts, which equal what DuckDB makes of the same messages."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from random import Random
+from threading import Event, Thread
+
+import pytest
+from expected_marts import expected_marts
+
+from generator.events import Plan, Traffic
+from generator.messages import Message
+from generator.progress import Progress
+from generator.publish import Publisher
+from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS
+from lakehouse.ingest import ingest
+from lakehouse.maintenance import compact
+from lakehouse.replay import replay
+from lakehouse.slices import Asked, Offsets
+from lakehouse.tables import STG_USER_EVENTS
+
+# Days on which no other test has an event.
+FIRST_DAY, LAST_DAY = date(2025, 5, 1), date(2025, 5, 4)
+NEW_YORK = "America/New_York"
+WHOLE_DAY = f"""
+    SELECT count(*), sum(net_revenue) FROM marts.product_category_revenue
+    WHERE event_date = DATE '{FIRST_DAY}'
+"""
+
+
+class Shop:
+    """Traffic of its own products and users, and what the marts must show for it."""
+
+    def __init__(self, settings, command, query):
+        self._settings = settings
+        self._command = command
+        self.query = query
+        self.events: list[str] = []
+        self.products: list[str] = []
+
+    def traffic(self, seed: int) -> list[Message]:
+        """Without deletions, which change no mart."""
+        start = datetime.combine(FIRST_DAY, datetime.min.time(), UTC)
+        traffic = Traffic(Plan(1200, 60, 80, 4, start, bad_rate=0, seed=seed))
+        made = [*traffic.catalog.initial(start), *traffic.messages()]
+        return [_own(message) for message in made if message.value is not None]
+
+    def send(self, messages: list[Message]) -> None:
+        publisher = Publisher(self._settings.kafka_bootstrap_servers)
+        publisher.send(messages, Progress(len(messages)))
+        publisher.finish()
+        for message in messages:
+            kept = self.events if message.topic == USER_EVENTS.topic else self.products
+            kept.append(message.value.decode())
+
+    def build(self, zone: str = "UTC") -> str:
+        variables = json.dumps({"reporting_time_zone": zone})
+        return self._command(
+            "dbt", "run", "--project-dir=dbt", "--profiles-dir=dbt", f"--vars={variables}"
+        ).stdout
+
+    def assert_marts_are_exact(self, zone: str = "UTC", without: str = "") -> None:
+        events = [event for event in self.events if event != without]
+        for mart, rows in expected_marts(events, self.products, zone).items():
+            found = self.query(
+                f"SELECT * FROM marts.{mart} WHERE event_date BETWEEN"
+                f" DATE '{FIRST_DAY}' - INTERVAL '1' DAY AND DATE '{LAST_DAY}' + INTERVAL '1' DAY"
+            )
+            assert {tuple(row) for row in found} == rows, mart
+            assert len(found) == len(rows) > 0
+
+    def last_plans(self) -> dict[str, list[str]]:
+        """Mart -> the days that the last build restated."""
+        rows = self.query(
+            "SELECT mart, transform(touched_days, day -> cast(day AS varchar)) FROM ops.mart_plans"
+        )
+        return dict(rows)
+
+    @contextmanager
+    def reader(self) -> Iterator[set[tuple]]:
+        """Looks at a day in a loop; yields the set of what was seen, complete at the end."""
+        seen: set[tuple] = set()
+        done = Event()
+
+        def look() -> None:
+            while not done.is_set():
+                seen.update(map(tuple, self.query(WHOLE_DAY)))
+
+        thread = Thread(target=look)
+        thread.start()
+        try:
+            yield seen
+        finally:
+            done.set()
+            thread.join()
+
+
+def _own(message: Message) -> Message:
+    key, value = (
+        part and part.replace(b'"P', b'"marts-P').replace(b'"U', b'"marts-U')
+        for part in (message.key and b'"' + message.key, message.value)
+    )
+    return Message(message.topic, key and key[1:], value)
+
+
+@pytest.fixture(scope="module")
+def shop(topics, settings, spark, command, query) -> Shop:
+    """The first half of its traffic is in the marts."""
+    shop = Shop(settings, command, query)
+    shop.send(shop.traffic(seed=1))
+    ingest(spark, settings)
+    shop.build()
+    shop.assert_marts_are_exact()
+    return shop
+
+
+def test_late_shuffled_and_redelivered_events_restate_their_days(shop, spark, settings):
+    random = Random(2)
+    messages = shop.traffic(seed=2) + random.sample(shop.traffic(seed=1), 100)
+    random.shuffle(messages)
+    shop.send(messages)
+    ingest(spark, settings)
+    before = shop.query(WHOLE_DAY)
+    with shop.reader() as seen:
+        shop.build()
+    shop.assert_marts_are_exact()
+    assert seen == {tuple(before[0]), tuple(shop.query(WHOLE_DAY)[0])}
+    assert set(shop.last_plans()["same_day_purchasers"]) == {
+        f"2025-05-0{day}" for day in (1, 2, 3, 4)
+    }
+
+
+def test_a_correction_and_a_product_restate_their_days_alone(shop, spark, settings):
+    """Compaction, which rewrites files of all days, restates none."""
+    removed = shop.removed = next(event for event in shop.events if '"purchase"' in event)
+    event_id, day = json.loads(removed)["event_id"], json.loads(removed)["event_timestamp"][:10]
+    shop.position = shop.query(
+        "SELECT kafka_partition, kafka_offset FROM staging.stg_user_events"
+        f" WHERE event_id = '{event_id}'"
+    )[0]
+    compact(spark)
+    spark.sql(f"DELETE FROM {STG_USER_EVENTS.identifier} WHERE event_id = '{event_id}'")
+    product = json.loads(shop.products[-1])
+    moved = {**product, "category": "Elsewhere", "updated_at": "2025-06-01T00:00:00Z"}
+    key = product["product_id"].encode()
+    shop.send([Message(PRODUCT_METADATA.topic, key, json.dumps(moved).encode())])
+    ingest(spark, settings)
+    shop.build()
+
+    shop.assert_marts_are_exact(without=removed)
+    of_product = [e for e in map(json.loads, shop.events) if e["product_id"] == moved["product_id"]]
+    sold, viewed = (
+        {e["event_timestamp"][:10] for e in of_product if e["event_type"] in types}
+        for types in (("purchase", "return"), ("view",))
+    )
+    assert {mart: set(days) for mart, days in shop.last_plans().items()} == {
+        "daily_product_activity": {day},
+        "product_category_revenue": {day} | sold,
+        "top_viewed_products": {day} | viewed,
+        "same_day_purchasers": {day},
+    }
+
+
+def test_rows_of_a_recorded_build_come_again_from_its_snapshots(shop):
+    """The build before the last, though staging and mart have moved on since."""
+    (build,) = shop.query("""
+        SELECT events_snapshot_id, products_snapshot_id, mart_snapshot_id FROM ops.mart_builds
+        WHERE mart = 'product_category_revenue' ORDER BY built_at DESC OFFSET 1 LIMIT 1
+    """)
+    events, products, mart = build
+    days = f"BETWEEN DATE '{FIRST_DAY}' AND DATE '{LAST_DAY}'"
+    again = shop.query(f"""
+        WITH latest AS (
+            SELECT product_id, max_by(coalesce(category, 'Uncategorized'), updated_at) AS category
+            FROM staging.stg_product_metadata FOR VERSION AS OF {products}
+            WHERE NOT is_deleted GROUP BY product_id
+        )
+        SELECT CAST(event_timestamp AS DATE), coalesce(category, 'Unknown product'),
+            sum(price * quantity)
+        FROM staging.stg_user_events FOR VERSION AS OF {events} LEFT JOIN latest USING (product_id)
+        WHERE event_type = 'purchase' AND CAST(event_timestamp AS DATE) {days} GROUP BY 1, 2
+    """)
+    recorded = shop.query(f"""
+        SELECT event_date, category, gross_revenue
+        FROM marts.product_category_revenue FOR VERSION AS OF {mart}
+        WHERE purchase_count > 0 AND event_date {days}
+    """)
+    assert sorted(recorded) == sorted(again)
+    assert recorded != shop.query(f"""
+        SELECT event_date, category, gross_revenue FROM marts.product_category_revenue
+        WHERE purchase_count > 0 AND event_date {days}
+    """)
+
+
+def test_another_time_zone_rebuilds_all_marts_by_itself(shop, spark, settings):
+    """So does the way back, and the event that a replay restored is there in both."""
+    partition, offset = shop.position
+    replay(spark, settings, USER_EVENTS.topic, Asked(offsets=(Offsets(partition, offset, offset),)))
+    printed = shop.build(zone=NEW_YORK)
+    assert f"days were days of UTC, and are of {NEW_YORK}" in printed
+    shop.assert_marts_are_exact(zone=NEW_YORK)
+    shop.build()
+    shop.assert_marts_are_exact()
+    assert set(shop.last_plans().values()) == {None}
