@@ -47,6 +47,8 @@ def consume(
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 50,
+            # It would repeat each refused connection on stderr; what lasts, we say.
+            "log_level": 0,
         }
     )
     try:
