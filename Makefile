@@ -6,7 +6,7 @@ READY := .venv/.ready
 DBT_OFFLINE := TRINO_HOST= TRINO_PORT=0 TRINO_USER= TRINO_CATALOG=lake \
   DBT_PROJECT_DIR=dbt DBT_PROFILES_DIR=dbt $(BIN)/dbt --quiet
 
-.PHONY: demo test faults chaos up down status env docs lint clean
+.PHONY: demo test faults chaos bench bench-full bench-curves up down status env docs lint clean
 
 demo: $(READY) ## From an empty machine to marts: start, generate, ingest, build, prove, stop
 	@$(BIN)/python -m lakehouse.demo
@@ -21,6 +21,15 @@ KILLS ?= 100
 EVENTS ?= 1000000
 chaos: $(READY) ## Kill ingests at random while events come, then prove that each is there once
 	@KILLS=$(KILLS) EVENTS=$(EVENTS) $(BIN)/python -m pytest tests/faults/test_chaos.py
+
+bench: $(READY) ## What an event costs beside Kafka Connect, plain Spark and a loop: one quick round
+	@$(BIN)/python bench/throughput.py
+
+bench-full: $(READY) ## The same with 4 M events in three rounds
+	@$(BIN)/python bench/throughput.py --events 4000000 --rounds 3 --name full
+
+bench-curves: $(READY) ## What an event costs by backlog, partitions, bad messages, cores and table
+	@$(BIN)/python bench/curves.py
 
 up down status env: $(READY) ## The local stack; eval "$$(make -s env)" lets your own tools join it
 	@$(BIN)/python -m lakehouse.stack $@

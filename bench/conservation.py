@@ -14,70 +14,75 @@ from statistics import median
 from typing import Annotated
 from unittest.mock import patch
 
+import numpy as np
 import psutil
 import typer
-from decode import Cost, broker, console, cpu_times, session, spent, user_events
+from decode import Cost, cpu_times, spent
+from events import message, user_events
 from pyspark.sql import SparkSession
 from rich.box import SIMPLE
 from rich.table import Table as Shown
+from services import broker, console, session, store
 
-from generator.messages import Message, encode
 from generator.progress import Progress
 from generator.publish import Publisher, connect, create_topics
-from lakehouse import duplicates, write
+from lakehouse import intake, write
 from lakehouse.audit import audit
+from lakehouse.consume import Range
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import reported
 from lakehouse.ingest import ingest
+from lakehouse.intake import Intake, Taken
+from lakehouse.rows import raw_columns
 from lakehouse.settings import Settings
-from lakehouse.stack import artifacts, processes
+from lakehouse.stack import artifacts
 from lakehouse.stack.home import Home, StackSettings
-from lakehouse.stack.services import ObjectStore
-from lakehouse.tables import RAW_USER_EVENTS, Table, current_snapshot, tables_of
-
-append = write.append
+from lakehouse.tables import current_snapshot, tables_of
 
 
-def append_but_raw(spark: SparkSession, table: Table, *arguments: object) -> int:
-    return 0 if table == RAW_USER_EVENTS else append(spark, table, *arguments)  # type: ignore
+class Part(Intake):
+    """Leaves things out within tasks, to which the class goes by value."""
+
+    has_raw = True
+    has_check = True
+
+    def take_in(self, ranges: list[Range]) -> Taken:
+        with ExitStack() as left_out:
+            if not self.has_raw:
+                nothing = lambda contract, records: raw_columns(contract, records.slice(0, 0))  # noqa: E731
+                left_out.enter_context(patch.object(intake, "raw_columns", nothing))
+            if not self.has_check:
+                none = lambda ids: np.array([], np.int64)  # noqa: E731
+                left_out.enter_context(patch.object(intake, "event_keys", none))
+            return super().take_in(ranges)
 
 
-def find_none(accepted, *_):  # type: ignore
-    return duplicates._none(accepted)
+class WithoutRaw(Part):
+    has_raw = False
 
 
-WITHOUT_RAW = ("append", append_but_raw)
-WITHOUT_CHECK = ("find_repeated", find_none)
-VARIANTS: dict[str, list[tuple[str, Callable]]] = {
-    "everything": [],
-    "without raw": [WITHOUT_RAW],
-    "without duplicate check": [WITHOUT_CHECK],
-    "without both": [WITHOUT_RAW, WITHOUT_CHECK],
+class WithoutCheck(Part):
+    has_check = False
+
+
+class WithoutBoth(Part):
+    has_raw = has_check = False
+
+
+VARIANTS: dict[str, type[Intake]] = {
+    "everything": Intake,
+    "without raw": WithoutRaw,
+    "without duplicate check": WithoutCheck,
+    "without both": WithoutBoth,
 }
 
 
 def produce(servers: str, first: int, count: int, seed: int) -> None:
-    """Events number `first` and the following: the same days for all seeds, other ids."""
     publisher = Publisher(servers)
     with Progress(count) as progress:
         events = user_events(count, seed, first)
-        publisher.send((_message(event) for event in events), progress)
+        publisher.send(map(message, events), progress)
         publisher.finish()
-
-
-def _message(event: dict) -> Message:
-    key = event["user_id"] and event["user_id"].encode()
-    return Message(USER_EVENTS.topic, key, encode(event))
-
-
-@contextmanager
-def store(home: Home) -> Iterator[None]:
-    home.move_taken_ports(ObjectStore.ports)
-    try:
-        processes.start(ObjectStore(home), console.print)
-        yield
-    finally:
-        processes.stop([ObjectStore(home)], console.print)
 
 
 class Bench:
@@ -97,9 +102,7 @@ class Bench:
         return Cost(jvm, workers + sum(me.cpu_times()[:2]) - mine, wall)
 
     def ingest(self, variant: str = "everything") -> None:
-        with ExitStack() as stack:
-            for name, other in VARIANTS[variant]:
-                stack.enter_context(patch.object(write, name, other))
+        with patch.object(write, "Intake", VARIANTS[variant]):
             ingest(self._spark, self._settings)
 
     def audit(self, is_full: bool) -> None:

@@ -4,15 +4,11 @@
 """
 
 import json
-import os
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -21,22 +17,22 @@ from typing import Annotated, NamedTuple
 import psutil
 import typer
 from confluent_kafka.admin import NewTopic
+from events import message, user_events
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
+from services import broker, console, session
 
 from generator.faults import FAULTS
-from generator.messages import Message, encode
+from generator.messages import Message
 from generator.progress import Progress
 from generator.publish import Publisher, connect
 from lakehouse.contracts import KAFKA_COLUMNS, USER_EVENTS
 from lakehouse.decode import MESSAGE_COLUMNS, SOURCE_COLUMNS, decode
 from lakehouse.errors import reported
-from lakehouse.stack import artifacts, processes
+from lakehouse.stack import artifacts
 from lakehouse.stack.home import Home, StackSettings
-from lakehouse.stack.services import Kafka
 
 CLEAN, POISON = "clean", "poison"
 COST_LIMIT, SPEED_LIMIT = 1.10, 1 / 3
@@ -45,55 +41,17 @@ MESSAGE = [field.name for field in KAFKA_COLUMNS + MESSAGE_COLUMNS]
 # from_json can have all staged columns but `extra`, the fields that it does not know.
 STAGED = [field.name for field in USER_EVENTS.columns if field.name != "extra"] + MESSAGE
 DEAD = ["error_class", "error_detail", *MESSAGE]
-TYPES = ["view"] * 80 + ["add_to_cart"] * 14 + ["purchase"] * 5 + ["return"]
 # A STRING keeps the text of the object unchanged, as staging does.
 EVENT = """event_id STRING, user_id STRING, product_id STRING, event_type STRING,
            event_timestamp TIMESTAMP, event_data STRING"""
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-
-
-def user_events(count: int, seed: int, first: int = 0) -> Iterator[dict]:
-    """About 400 bytes each; the same ones for the same arguments."""
-    random = Random(seed)
-    start = datetime(2025, 1, 1, tzinfo=UTC)
-    for number in range(first, first + count):
-        bits = random.getrandbits(128)
-        product = f"P{bits % 5000:05d}"
-        data = {
-            "session_id": f"{bits:032x}",
-            "device": ("mobile", "desktop", "tablet")[bits % 3],
-            "referrer": f"https://search.example.com/search?q=garden+{bits % 977}&page=2&lang=en",
-            "page": f"/garden/furniture/chairs/{product}",
-            "price": Decimal(bits % 100_000 + 1) / 100,
-            "quantity": bits % 12 + 1,
-        }
-        yield {
-            "event_id": f"{seed:08x}-0000-4000-8000-{number:012x}",
-            "user_id": f"U{bits % 49_999:06d}" if bits % 7 else None,
-            "product_id": product,
-            "event_type": TYPES[(bits >> 64) % len(TYPES)],
-            "event_timestamp": start + timedelta(microseconds=number * 1_234_567),
-            "event_data": data,
-        }
 
 
 def messages(topic: str, count: int) -> Iterator[Message]:
     random = Random(3)
     for number, event in enumerate(user_events(count, seed=1 if topic == CLEAN else 2)):
-        key = event["user_id"] and event["user_id"].encode()
+        clean = message(event, topic)
         spoil = FAULTS[number % len(FAULTS)]
-        yield Message(topic, key, encode(event) if topic == CLEAN else spoil(event, random))
-
-
-@contextmanager
-def broker(home: Home) -> Iterator[str]:
-    """The stack's Kafka and nothing else of it; stopped whatever happens."""
-    home.move_taken_ports(Kafka.ports)
-    try:
-        processes.start(Kafka(home), console.print)
-        yield home.exports["KAFKA_BOOTSTRAP_SERVERS"]
-    finally:
-        processes.stop([Kafka(home)], console.print)
+        yield clean if topic == CLEAN else clean._replace(value=spoil(event, random))
 
 
 def fill(servers: str, counts: dict[str, int]) -> None:
@@ -105,17 +63,6 @@ def fill(servers: str, counts: dict[str, int]) -> None:
         for topic, count in counts.items():
             publisher.send(messages(topic, count), progress)
         publisher.finish()
-
-
-@contextmanager
-def session(home: Home) -> Iterator[SparkSession]:
-    home.write_spark_conf()
-    os.environ.update(home.environment)
-    spark = SparkSession.builder.master("local[2]").appName("bench").getOrCreate()
-    try:
-        yield spark
-    finally:
-        spark.stop()
 
 
 def topic_records(spark: SparkSession, servers: str, topic: str) -> DataFrame:

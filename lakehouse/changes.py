@@ -7,6 +7,7 @@ from datetime import datetime
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
+from lakehouse.aside import duplicate_rows
 from lakehouse.commit import iceberg_table, replace
 from lakehouse.contracts import Contract
 from lakehouse.duplicates import POSITION
@@ -18,8 +19,8 @@ from lakehouse.placement import (
     SETTLED_AS,
     STAGED,
 )
+from lakehouse.rows import dead_letter_rows, messages_of
 from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, staging_table
-from lakehouse.write import dead_letter_rows, duplicate_rows
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Placement:
         before = new.select(*POSITION, F.col("letter.attempt").alias("tried"))
         before = before.toDF("partition", "offset", "tried")
         letters = (
-            dead_letter_rows(self.contract, messages, value_limit)
+            dead_letter_rows(self.contract, messages_of(messages), value_limit)
             .join(before, ["partition", "offset"])
             .withColumns(
                 {

@@ -1,7 +1,7 @@
-"""Rows -> a table: one change, and only on top of the snapshot that they were worked out from."""
+"""Files or rows -> a table: one change, and only on top of the snapshot that was looked at."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +9,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
+from lakehouse.data_file import DataFile
 from lakehouse.retry import cause
 from lakehouse.tables import Table
 
@@ -40,27 +41,51 @@ def snapshots(table: Any, head: Any = None) -> Iterator[Any]:
 def append(
     spark: SparkSession,
     table: Table,
-    rows: DataFrame | None,
+    files: Sequence[DataFile],
     after: int | None,
     properties: Mapping[str, str],
 ) -> int:
-    """Add rows to a table whose current snapshot is still `after`, else TableMovedError.
+    """Add files to a table whose current snapshot is still `after`, else TableMovedError.
 
-    Returns how many. Without rows it takes no Spark job: the snapshot holds the properties alone.
+    Returns how many rows. Without files the snapshot holds the properties alone.
     """
+    target = iceberg_table(spark, table)
+    # One that merges small lists of files at times, or one that has nothing to merge.
+    update = target.newAppend() if files else target.newFastAppend()
+    iceberg: Any = spark._jvm.org.apache.iceberg  # type: ignore[union-attr]
+    spec, mapper = target.spec(), iceberg.util.JsonUtil.mapper()
+    for file in files:
+        described = mapper.readTree(file.in_json(spec.specId()))
+        update.appendFile(iceberg.ContentFileParser.fromJson(described, spec))
+    for key, value in properties.items():
+        update.set(key, value)
+    _swap(spark, table, target, update.apply(), after)
+    return sum(file.rows for file in files)
 
-    def write(branch: str) -> None:
-        if rows is None:
-            nothing = iceberg_table(spark, table).newFastAppend().toBranch(branch)
-            for key, value in properties.items():
-                nothing.set(key, value)
-            nothing.commit()
+
+def _swap(spark: SparkSession, table: Table, target: Any, snapshot: Any, after: int | None) -> None:
+    """Make a snapshot the table's next, in one commit that another's before it makes fail.
+
+    Iceberg's own commit would go on top of whatever is there by then, also that of a writer which
+    was paused, and woke when another had long taken over. The answer can be lost after it was
+    carried out; and Iceberg's JDBC catalog sends such a commit again, and takes the refusal of the
+    second for a failure of the first. What is done is told by the table alone.
+    """
+    operations = target.operations()
+    base = operations.current()
+    if snapshot.parentId() != after:
+        raise TableMovedError(f"{table.name} has a newer snapshot")
+    builder = spark._jvm.org.apache.iceberg.TableMetadata.buildFrom(base)  # type: ignore[union-attr]
+    try:
+        operations.commit(base, builder.setBranchSnapshot(snapshot, "main").build())
+    except (PySparkException, Py4JJavaError) as error:
+        found = iceberg_table(spark, table)
+        if snapshot.snapshotId() in (each.snapshotId() for each in snapshots(found)):
+            _warn("the answer to a commit was lost", table, error)
+        elif "CommitFailedException" in str(error):
+            raise TableMovedError(f"{table.name} has a newer snapshot") from error
         else:
-            options = {f"snapshot-property.{key}": value for key, value in properties.items()}
-            rows.writeTo(f"{table.identifier}.branch_{branch}").options(**options).append()
-
-    head = _commit(spark, table, after, write)
-    return int(head.summary().get("added-records") or 0)
+            raise
 
 
 def replace(

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import NamedTuple
 from zipimport import zipimporter
 
 import numpy as np
@@ -47,7 +48,7 @@ def decode(records: DataFrame, contract: Contract) -> DataFrame:
 
 def decoder(contract: Contract) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def decode_all(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        _spare_worker()
+        spare_worker()
         for batch in batches:
             yield from decode_batch(contract, batch)
 
@@ -55,7 +56,7 @@ def decoder(contract: Contract) -> Callable[[Iterable[pa.RecordBatch]], Iterator
 
 
 @cache
-def _spare_worker() -> None:
+def spare_worker() -> None:
     """Take 0.15 CPU-seconds from each task that Spark gives to this Python process after this one.
 
     Between two tasks PySpark reads the directory of each jar and zip on sys.path again
@@ -68,36 +69,38 @@ def _spare_worker() -> None:
     gc.freeze()
 
 
-def decode_batch(contract: Contract, records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """One output row per record, staged or rejected: the certain ones first, all at once."""
-    records = _with_readable_times(records)
+class Part(NamedTuple):
+    """Records of a batch with the same fate: staged or rejected."""
+
+    # Which records, in ascending order.
+    indices: Sequence[int] | np.ndarray
+    # Those of the contract; None where rejected.
+    columns: list[pa.Array] | None
+    # error_class and error_detail; None where staged.
+    verdicts: list[pa.Array] | None
+
+
+def judge(contract: Contract, records: pa.RecordBatch) -> Iterator[Part]:
+    """Each record is in one part: the certain ones first, all at once."""
+    certain: np.ndarray | list[int] = []
     if contract.accept:
-        indices, columns = contract.accept(records)
-        if len(indices):
-            yield _staged(contract, _take(records, indices), columns)
-        records = _take(records, np.delete(np.arange(len(records)), indices))
-    if len(records):
-        yield from _decode_one_by_one(contract, records)
+        certain, columns = contract.accept(records)
+        if len(certain):
+            yield Part(certain, columns, None)
+    if len(certain) < len(records):
+        others = np.delete(np.arange(len(records)), certain)
+        yield from _judge_one_by_one(contract, records, others)
 
 
-def _with_readable_times(records: pa.RecordBatch) -> pa.RecordBatch:
-    """Bring Kafka timestamps into the years that Python, Spark and Trino can all read."""
-    at = records.schema.get_field_index("timestamp")
-    type_ = records.schema.field(at).type
-    times = np.clip(records["timestamp"].cast(pa.int64()).to_numpy(), *_READABLE)
-    return records.set_column(at, "timestamp", pa.array(times).cast(type_))
-
-
-def _take(records: pa.RecordBatch, indices: Sequence[int] | np.ndarray) -> pa.RecordBatch:
-    return records if len(indices) == len(records) else records.take(pa.array(indices, pa.int64()))
-
-
-def _decode_one_by_one(contract: Contract, records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def _judge_one_by_one(
+    contract: Contract, records: pa.RecordBatch, indices: np.ndarray
+) -> Iterator[Part]:
     rows: dict[int, tuple] = {}
     rejections: dict[int, tuple[str, str]] = {}
-    values, keys = records["value"].to_pylist(), records["key"].to_pylist()
-    times = records["timestamp"].cast(pa.int64()).to_pylist()
-    for index, (value, key, time) in enumerate(zip(values, keys, times, strict=True)):
+    chosen = take(records, indices)
+    values, keys = chosen["value"].to_pylist(), chosen["key"].to_pylist()
+    times = chosen["timestamp"].cast(pa.int64()).to_pylist()
+    for index, value, key, time in zip(indices.tolist(), values, keys, times, strict=True):
         try:
             rows[index] = contract.parse(value, key, _EPOCH + timedelta(microseconds=time))
         except Rejected as rejected:
@@ -109,33 +112,33 @@ def _decode_one_by_one(contract: Contract, records: pa.RecordBatch) -> Iterator[
                 zip(*rows.values(), strict=True), contract.columns, strict=True
             )
         ]
-        yield _staged(contract, _take(records, list(rows)), columns)
+        yield Part(list(rows), columns, None)
     if rejections:
-        yield _rejected(contract, _take(records, list(rejections)), rejections.values())
+        verdicts = [pa.array(texts) for texts in zip(*rejections.values(), strict=True)]
+        yield Part(list(rejections), None, verdicts)
 
 
-def _staged(contract: Contract, records: pa.RecordBatch, columns: list[pa.Array]) -> pa.RecordBatch:
-    verdicts = [pa.nulls(len(records), field.type) for field in VERDICT_COLUMNS]
-    return _batch(contract, columns, records, verdicts)
-
-
-def _rejected(
-    contract: Contract, records: pa.RecordBatch, rejections: Iterable[tuple[str, str]]
-) -> pa.RecordBatch:
-    nothing = [pa.nulls(len(records), field.type) for field in contract.columns]
-    verdicts = [pa.array(texts) for texts in zip(*rejections, strict=True)]
-    return _batch(contract, nothing, records, verdicts)
-
-
-def _batch(
-    contract: Contract,
-    columns: list[pa.Array],
-    records: pa.RecordBatch,
-    verdicts: list[pa.Array],
-) -> pa.RecordBatch:
+def decode_batch(contract: Contract, records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """One output row per record, staged or rejected."""
     schema = decoded_schema(contract)
-    message = [records[name] for name in SOURCE_COLUMNS]
-    arrays = [*columns, *message, *verdicts]
-    return pa.RecordBatch.from_arrays(
-        [array.cast(field.type) for array, field in zip(arrays, schema, strict=True)], schema=schema
-    )
+    for indices, columns, verdicts in judge(contract, records):
+        count = len(indices)
+        chosen = take(records, indices)
+        arrays = [
+            *(columns or [pa.nulls(count, field.type) for field in contract.columns]),
+            *(chosen[name] for name in SOURCE_COLUMNS),
+            *(verdicts or [pa.nulls(count, field.type) for field in VERDICT_COLUMNS]),
+        ]
+        cast = (array.cast(field.type) for array, field in zip(arrays, schema, strict=True))
+        yield pa.RecordBatch.from_arrays(list(cast), schema=schema)
+
+
+def readable(milliseconds: np.ndarray) -> pa.Array:
+    """Times of Kafka, brought into the years that Python, Spark and Trino can all read."""
+    first, last = (limit // 1000 for limit in _READABLE)
+    microseconds = np.clip(milliseconds, first, last) * 1000
+    return pa.array(microseconds).cast(pa.timestamp("us", tz="UTC"))
+
+
+def take(records: pa.RecordBatch, indices: Sequence[int] | np.ndarray) -> pa.RecordBatch:
+    return records if len(indices) == len(records) else records.take(pa.array(indices, pa.int64()))

@@ -1,14 +1,17 @@
 """Accepted events -> those of them that repeat an event_id, held against the first of its kind."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from functools import reduce
 from operator import or_
 
+import numpy as np
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import RULES, USER_EVENTS
+from lakehouse.held import is_in
 
 POSITION = ["kafka_partition", "kafka_offset"]
 CONFLICT = "DUPLICATE_CONFLICT"
@@ -43,6 +46,26 @@ def find_repeated(accepted: DataFrame, staged: DataFrame, horizon: timedelta) ->
         return _compared(accepted, staged, suspects).localCheckpoint()
     finally:
         suspects.unpersist()
+
+
+def suspects(
+    keys: np.ndarray, days: Iterable[date], staged: DataFrame, horizon: timedelta
+) -> np.ndarray:
+    """xxhash64 of event ids -> those of them, ascending, that find_repeated has to look at.
+
+    `keys` are of all events of a batch, and `days` of their event_timestamp.
+    """
+    ordered = np.sort(keys)
+    within = ordered[1:][ordered[1:] == ordered[:-1]]
+
+    # A join of Spark's would take the batch's keys apart and put them together again.
+    def known(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch.filter(pa.array(is_in(batch["event_key"].to_numpy(), ordered)))
+
+    staged_keys = staged.where(_within(days, horizon)).selectExpr(_KEY)
+    before = staged_keys.mapInArrow(known, "event_key long").toArrow()
+    return np.union1d(within, before["event_key"].to_numpy())
 
 
 def _within(days: Iterable[date], horizon: timedelta) -> Column:

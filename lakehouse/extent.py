@@ -1,9 +1,6 @@
 """A micro-batch, before anything of it is written: how much it is, from where to where."""
 
-from dataclasses import dataclass, replace
-
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812
+from dataclasses import dataclass
 
 from lakehouse.bookmarks import Frontier
 
@@ -34,28 +31,3 @@ class Extent:
     def is_past(self, frontier: Frontier) -> bool:
         """Whether all of it is new to a table that has come this far."""
         return all(start >= frontier.get(partition, 0) for partition, start in self.starts.items())
-
-
-def extent_of(decoded: DataFrame) -> Extent:
-    groups = (
-        decoded.groupBy("kafka_partition", "error_class")
-        .agg(
-            F.count("*").alias("messages"),
-            F.min("kafka_offset").alias("first"),
-            F.max("kafka_offset").alias("last"),
-        )
-        .orderBy("kafka_partition")
-        .collect()
-    )
-    starts: Frontier = {}
-    ends: Frontier = {}
-    rejections: dict[str, Rejections] = {}
-    for group in groups:
-        name, partition = group.error_class, group.kafka_partition
-        starts[partition] = min(starts.get(partition, group.first), group.first)
-        ends[partition] = max(ends.get(partition, 0), group.last + 1)
-        if name:
-            known = rejections.get(name, Rejections(name, 0, partition, group.first))
-            rejections[name] = replace(known, count=known.count + group.messages)
-    read = sum(group.messages for group in groups)
-    return Extent(read, starts, ends, list(rejections.values()))

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException, StreamingQueryException
@@ -13,25 +15,29 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
 from lakehouse.accepted import accepted_gaps, accepted_topics
-from lakehouse.bookmarks import Bookmark, Frontier, first_offsets, read_bookmark
+from lakehouse.bookmarks import Frontier, first_offsets, read_bookmark
+from lakehouse.consume import Range
 from lakehouse.contracts import CONTRACTS, Contract
-from lakehouse.decode import decode
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
-from lakehouse.generations import in_kafka, recorded, with_recorded_partitions
-from lakehouse.kafka import Topic, publish_frontier, read_topics, source_options
+from lakehouse.generations import in_kafka, recorded
+from lakehouse.kafka import (
+    Topic,
+    client_options,
+    publish_frontier,
+    read_topics,
+    source_options,
+)
 from lakehouse.lock import writer_locks
 from lakehouse.preflight import Plan, accept, plan
 from lakehouse.retry import cause, is_transient, retrying
 from lakehouse.settings import Settings
-from lakehouse.tables import Table, create_missing, tables_of
+from lakehouse.tables import create_missing, tables_of
 from lakehouse.thresholds import DeadLetterLimits
 from lakehouse.write import Writer, Written
 
 MESSAGES_PER_BATCH = 500_000
 RETRY_MILLISECONDS = 1000
-# By default 120 s; a task has four tries, which wait as long together.
-POLL_MILLISECONDS = 30_000
 
 log = logging.getLogger("lakehouse.ingest")
 
@@ -131,7 +137,9 @@ def _attempt(
 
 
 def _plan(spark: SparkSession, contract: Contract, topic: Topic) -> Plan:
-    bookmarks = _bookmarks(spark, contract)
+    bookmarks = {
+        table: read_bookmark(spark, table, contract.topic) for table in tables_of(contract)
+    }
     gaps, topics = accepted_gaps(spark, topic.name), accepted_topics(spark, topic.name)
     raw, *others = bookmarks
     known = bookmarks[raw].frontier.keys()
@@ -139,10 +147,6 @@ def _plan(spark: SparkSession, contract: Contract, topic: Topic) -> Plan:
     is_unknown = any(known - bookmarks[table].frontier.keys() for table in others)
     first_in_raw = first_offsets(spark, raw, topic.name) if is_unknown else {}
     return plan(topic, bookmarks, gaps, topics, first_in_raw)
-
-
-def _bookmarks(spark: SparkSession, contract: Contract) -> dict[Table, Bookmark]:
-    return {table: read_bookmark(spark, table, contract.topic) for table in tables_of(contract)}
 
 
 class _Run:
@@ -166,36 +170,39 @@ class _Run:
             contract.topic, settings.dead_letter_warn, settings.dead_letter_stop
         )
         self._writer = Writer(
+            spark,
             contract,
             plan.topic.origin,
+            client_options(settings),
             self._check,
             settings.dead_letter_value_limit,
             timedelta(days=settings.duplicate_horizon_days),
+            plan.frontiers,
         )
+        self._reached = plan.offsets
+        self._checkpoint = TemporaryDirectory(prefix="ingest-", ignore_cleanup_errors=True)
         self._query: StreamingQuery | None = None
         self._report = report
         self.failure: Exception | None = None
 
     def start(self) -> None:
+        """Spark plans the batches; the messages are read by the tasks that write them."""
         topic = self._plan.topic
+        if all(topic.latest[p] <= offset for p, offset in self._plan.offsets.items()):
+            return
         begin = {in_kafka(partition): offset for partition, offset in self._plan.offsets.items()}
-        records = (
+        self._query = (
             self._spark.readStream.format("kafka")
             .options(**source_options(self._settings))
             .option("subscribe", topic.name)
             .option("startingOffsets", json.dumps({topic.name: begin}))
             .option("maxOffsetsPerTrigger", MESSAGES_PER_BATCH)
-            .option("includeHeaders", "true")
             # By default 10 ms, which a broker that starts again outlasts.
             .option("fetchOffset.retryIntervalMs", RETRY_MILLISECONDS)
-            .option("kafkaConsumer.pollTimeoutMs", POLL_MILLISECONDS)
             .load()
-            .transform(with_recorded_partitions, topic.generation)
-        )
-        self._query = (
-            records.transform(decode, self._contract)
             .writeStream.foreachBatch(self._write)
             .queryName(topic.name)
+            .option("checkpointLocation", Path(self._checkpoint.name).as_uri())
             .trigger(availableNow=True)
             .start()
         )
@@ -205,28 +212,17 @@ class _Run:
             self._query.awaitTermination()
         self._check_topic()
         self._check_locks()
-        self._writer.reach(self._spark, self._ends())
-        ends = [each.frontier for each in _bookmarks(self._spark, self._contract).values()]
+        # Where no message follows a gap, no batch has moved the bookmarks past it.
+        self._writer.reach({gap.partition: gap.end for gap in self._plan.gaps})
+        ends = self._writer.frontier
         publish_frontier(
-            self._settings,
-            self._contract.topic,
-            {p: min(end.get(p, 0) for end in ends) for p in self._plan.offsets},
+            self._settings, self._contract.topic, {p: ends.get(p, 0) for p in self._plan.offsets}
         )
-
-    def _ends(self) -> Frontier:
-        """Before which nothing is left to take in: past the last row, where no message follows."""
-        ends = {gap.partition: gap.end for gap in self._plan.gaps}
-        progress = self._query and self._query.lastProgress
-        if progress:
-            (source,) = json.loads(progress.json)["sources"]
-            read = source["endOffset"][self._contract.topic]
-            generation = self._plan.topic.generation
-            ends |= {recorded(int(p), generation): end for p, end in read.items()}
-        return ends
 
     def stop(self) -> None:
         if self._query:
             self._query.stop()
+        self._checkpoint.cleanup()
 
     def _check(self, batch: Extent) -> None:
         self._limits.check(batch)
@@ -242,13 +238,20 @@ class _Run:
                 "What was read last was not committed. Run this again: it says how to go on",
             )
 
-    def _write(self, decoded: DataFrame, batch_id: int) -> None:
+    def _write(self, _messages: DataFrame, batch_id: int) -> None:
         started = time.monotonic()
+        ends = self._ends(batch_id)
+        ranges = [
+            Range(partition, self._reached.get(partition, 0), end)
+            for partition, end in ends.items()
+            if end > self._reached.get(partition, 0)
+        ]
         try:
-            written = self._writer.write(decoded)
+            written = self._writer.write(ranges)
         except Exception as error:
             self.failure = error
             raise
+        self._reached = ends
         self._report.batches.append(written)
         log.info(
             "batch committed",
@@ -259,3 +262,10 @@ class _Run:
                 "seconds": round(time.monotonic() - started, 2),
             },
         )
+
+    def _ends(self, batch_id: int) -> Frontier:
+        """As planned by Spark, which notes it in the checkpoint before the batch begins."""
+        planned = Path(self._checkpoint.name, "offsets", str(batch_id)).read_text()
+        offsets = json.loads(planned.splitlines()[-1])[self._contract.topic]
+        generation = self._plan.topic.generation
+        return {recorded(int(p), generation): end for p, end in offsets.items()}

@@ -42,12 +42,17 @@ class Topic:
         )
 
 
-def source_options(settings: Settings) -> dict[str, str]:
-    """For Spark to read messages: those of aborted transactions, its default, are none."""
+def client_options(settings: Settings) -> dict[str, str]:
+    """For Kafka's own client to read messages: those of aborted transactions are none."""
     return {
-        "kafka.bootstrap.servers": settings.kafka_bootstrap_servers,
-        "kafka.isolation.level": "read_committed",
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "isolation.level": "read_committed",
     }
+
+
+def source_options(settings: Settings) -> dict[str, str]:
+    """The same for Spark's, whose default is to read the aborted ones too."""
+    return {f"kafka.{name}": value for name, value in client_options(settings).items()}
 
 
 def read_topics(settings: Settings, names: list[str]) -> list[Topic]:

@@ -32,7 +32,7 @@ def level(
         if filled and origin:
             check_locks()
             properties = bookmark_properties(contract.topic, origin, bookmark.frontier | filled)
-            append(spark, table, None, bookmark.snapshot_id, properties)
+            append(spark, table, [], bookmark.snapshot_id, properties)
             log.info("bookmark is level with raw", extra={"table": table.name, "ends": filled})
 
 

@@ -32,6 +32,8 @@ class Plan:
     replaced: Origin | None
     # How far raw has taken that in.
     taken: Frontier
+    # How far each table has come.
+    frontiers: dict[Table, Frontier]
 
 
 def plan(
@@ -72,7 +74,8 @@ def plan(
                 extra={"topic": topic.name, "partition": partition, "next_offsets": ends},
             )
     taken = {p: o for p, o in bookmarks[raw].frontier.items() if generation_of(p) == generation}
-    return Plan(topic, offsets, lost, replaced, taken)
+    frontiers = {table: bookmark.frontier for table, bookmark in bookmarks.items()}
+    return Plan(topic, offsets, lost, replaced, taken, frontiers)
 
 
 def accept(

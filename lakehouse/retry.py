@@ -23,6 +23,10 @@ _TRANSIENT = re.compile(
     r"|ConnectionPoolTimeout|TruncatedChunk)Exception\b"
     # The store.
     r"|\bApiCall(Attempt)?TimeoutException\b|\bStatus Code: (408|409|429|500|502|503|504)\b"
+    # The same, as Arrow's client for it says it within a task; and Kafka, as `consume` does.
+    r"|\bAWS Error (NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE"
+    r"|REQUEST_TIMEOUT|THROTTLING)\b|\bHTTP status (408|409|429|500|502|503|504)\b"
+    r"|\blakehouse\.retry\.TransientError\b"
     # Kafka: the subclasses of RetriableException that a broker which comes and goes gives.
     r"|\.kafka\.common\.errors\.(Timeout|Network|Disconnect|BrokerNotAvailable|Coordinator\w+"
     r"|NotCoordinator|LeaderNotAvailable|NotLeaderOrFollower|OffsetNotAvailable"
@@ -36,6 +40,9 @@ _TRANSIENT = re.compile(
 )
 # Of the store's answers, those that remain the same, also below a commit of unknown state.
 _PERMANENT = re.compile(r"\bStatus Code: 4(?!08|09|29)\d\d\b")
+
+# A line of a trace that says what went wrong, in Java or, in a task of Python, at its end.
+_FAILURE = re.compile(r"Caused by: |(\w+\.)*\w*(Error|Exception)\b.*: ")
 
 log = logging.getLogger("lakehouse.retry")
 
@@ -62,7 +69,11 @@ def causes(error: BaseException) -> list[str]:
     if isinstance(error, Py4JJavaError):
         return list(_java_causes(error.java_exception))
     origin = error._origin if isinstance(error, CapturedException) else None
-    return list(_java_causes(origin)) if origin else _lines(f"{type(error).__name__}: {error}")[:1]
+    if origin:
+        return list(_java_causes(origin))
+    # Of a task in Python, Spark keeps the trace as text.
+    first, *others = _lines(str(error)) or [""]
+    return [f"{type(error).__name__}: {first}", *filter(_FAILURE.match, others)]
 
 
 def cause(error: BaseException) -> str:
@@ -80,7 +91,7 @@ def _java_causes(throwable: Any) -> Iterator[str]:
             state = throwable.getSQLState() if is_sql else None
             yield f"{first} (SQL state {state})" if state else first
             # A task's failure may be told in the message of the job's alone.
-            yield from (line for line in others if line.startswith("Caused by: "))
+            yield from (line for line in others if _FAILURE.match(line))
             throwable = throwable.getCause()
     except Py4JError as gone:
         yield f"and then {gone}"

@@ -1,4 +1,4 @@
-"""Decoded messages -> rows of raw, staging, ops.duplicates and ops.dead_letters; letters settled.
+"""Messages -> rows of raw, staging, ops.duplicates and ops.dead_letters; letters settled.
 
 What goes where stands here; how it is committed, in `commit`.
 """
@@ -9,28 +9,34 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import reduce
+from functools import cached_property
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
+from lakehouse.aside import Aside, duplicate_rows
 from lakehouse.bookmarks import Frontier, Origin, bookmark_properties, read_bookmark
 from lakehouse.commit import TableMovedError, append
+from lakehouse.consume import Range
 from lakehouse.contracts import Contract
-from lakehouse.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, find_repeated
+from lakehouse.data_file import DataFile
+from lakehouse.duplicates import POSITION, find_repeated
 from lakehouse.errors import LakehouseError
-from lakehouse.extent import Extent, Rejections, extent_of
+from lakehouse.extent import Extent
+from lakehouse.held import Held, held_of
+from lakehouse.intake import Intake, files_of
+from lakehouse.layout import Layout, layout_of
+from lakehouse.parquet import write_rows
+from lakehouse.slices import Offsets, is_any_of
 from lakehouse.tables import (
     DEAD_LETTERS,
     DUPLICATES,
     Table,
     current_snapshot,
-    raw_table,
     staging_table,
     tables_of,
 )
 
-PREFIX_BYTES = 1024
 # Of one append, where others commit to the table at the same time.
 ATTEMPTS = 5
 
@@ -55,7 +61,6 @@ class Written:
         return self.read - self.staged - self.duplicate - self.dead
 
 
-@dataclass(frozen=True)
 class Writer:
     """Of one topic: each micro-batch goes to each table in one commit, with a bookmark.
 
@@ -64,64 +69,62 @@ class Writer:
     letters are kept whole up to `value_limit` bytes; `horizon` is that of find_repeated.
     """
 
-    contract: Contract
-    origin: Origin
-    check: Callable[[Extent], None]
-    value_limit: int
-    horizon: timedelta
+    def __init__(
+        self,
+        spark: SparkSession,
+        contract: Contract,
+        origin: Origin,
+        kafka: dict[str, str],
+        check: Callable[[Extent], None],
+        value_limit: int,
+        horizon: timedelta,
+        frontiers: dict[Table, Frontier],
+    ):
+        self._spark = spark
+        self._contract = contract
+        self._origin = origin
+        self._check = check
+        self._horizon = horizon
+        self._kafka = kafka
+        self._value_limit = value_limit
+        self._frontiers = frontiers
 
-    def write(self, decoded: DataFrame) -> Written:
-        decoded = decoded.persist()
-        try:
-            return self._write(decoded, extent_of(decoded))
-        finally:
-            decoded.unpersist()
+    @property
+    def frontier(self) -> Frontier:
+        """Before which all tables have everything."""
+        ends = self._frontiers.values()
+        return {p: min(end.get(p, 0) for end in ends) for p in set().union(*ends)}
 
-    def reach(self, spark: SparkSession, ends: Frontier) -> None:
-        """Move bookmarks ahead to offsets before which no message is left to write.
-
-        Beyond the last row there can be more that Kafka never delivers, such as the end of a
-        transaction. When retention has removed that, nothing tells it from a lost message.
-        """
-        for table in tables_of(self.contract):
-            before = read_bookmark(spark, table, self.contract.topic).frontier
+    def reach(self, ends: Frontier) -> None:
+        """Move bookmarks ahead to offsets before which no message is left to write."""
+        for table, before in self._frontiers.items():
             if any(end > before.get(partition, 0) for partition, end in ends.items()):
-                self._append(spark, table, None, before, ends)
+                self._append(table, [], ends)
 
-    def _write(self, decoded: DataFrame, batch: Extent) -> Written:
-        contract, spark = self.contract, decoded.sparkSession
-        if not batch.read:
-            return Written(0, 0, 0, 0)
-        raw, staging, *others = tables_of(contract)
-        frontiers = {
-            table: read_bookmark(spark, table, contract.topic).frontier
-            for table in (raw, staging, *others)
-        }
-        not_in_raw = undecided = decoded
-        is_new = all(batch.is_past(frontier) for frontier in frontiers.values())
+    def write(self, ranges: list[Range]) -> Written:
+        raw, staging, *others = self._frontiers
+        intake = Intake(self._contract, self._kafka, self._layouts, self._value_limit)
+        is_new = all(
+            each.start >= frontier.get(each.partition, 0)
+            for each in ranges
+            for frontier in self._frontiers.values()
+        )
         if not is_new:
-            not_in_raw = _without(contract, decoded, batch, [raw])
-            undecided = _without(contract, decoded, batch, [staging, *others])
-        accepted = undecided.where("error_class IS NULL").select(staging.column_names)
-        rejected = undecided.where("error_class IS NOT NULL")
-        rows: dict[Table, DataFrame | None] = {raw: _raw(contract, not_in_raw), staging: accepted}
-        if DUPLICATES in others:
-            repeated = find_repeated(accepted, spark.table(staging.identifier), self.horizon)
-            same, conflicts = _count(repeated)
-            if same or conflicts:
-                positions = F.broadcast(repeated.select(POSITION))
-                rows[staging] = accepted.join(positions, POSITION, "left_anti")
-            rows[DUPLICATES] = duplicate_rows(contract, repeated) if same else None
-            if conflicts:
+            intake = replace(
+                intake,
+                held_in_raw=self._held(ranges, [raw]),
+                held_elsewhere=self._held(ranges, [staging, *others]),
+            )
+        batch, found = intake.run(self._spark, ranges)
+        files = {table: files_of(found, table) for table in self._frontiers}
+        if DUPLICATES in files:
+            aside = Aside(
+                self._spark, self._contract, self._layouts, self._horizon, self._value_limit
+            )
+            if conflicts := aside.set_aside(found, files):
                 batch = replace(batch, rejections=[*batch.rejections, conflicts])
-                rejected = rejected.unionByName(_conflicting(undecided, repeated))
-        dead = dead_letter_rows(contract, rejected, self.value_limit)
-        rows[DEAD_LETTERS] = dead if batch.rejected else None
-        self.check(batch)
-        added = {
-            table: self._append(spark, table, rows[table], frontier, batch.ends)
-            for table, frontier in frontiers.items()
-        }
+        self._check(batch)
+        added = {table: self._append(table, files[table], batch.ends) for table in self._frontiers}
         counts = {table: count for table, (count, _) in added.items()}
         return Written(
             batch.read,
@@ -131,117 +134,49 @@ class Writer:
             sum(again for _, again in added.values()),
         )
 
-    def _append(
-        self,
-        spark: SparkSession,
-        table: Table,
-        rows: DataFrame | None,
-        before: Frontier,
-        ends: Frontier,
-    ) -> tuple[int, int]:
+    @cached_property
+    def _layouts(self) -> dict[str, Layout]:
+        return {table.name: layout_of(self._spark, table) for table in self._frontiers}
+
+    def _held(self, ranges: list[Range], tables: list[Table]) -> Held:
+        """What the tables hold of these offsets."""
+        held = []
+        for table in tables:
+            rows = self._spark.table(table.identifier)
+            if "topic" in table.column_names:
+                rows = rows.where(F.col("topic") == self._contract.topic)
+            position = table.partition_column, table.offset_column
+            asked = is_any_of((Offsets(p, start, end - 1) for p, start, end in ranges), *position)
+            held.append(rows.where(asked).select(*position))
+        return held_of(held)
+
+    def _append(self, table: Table, files: list[DataFile], ends: Frontier) -> tuple[int, int]:
         """How many rows were added, at which repetition; the frontier only ever moves ahead."""
-        topic = self.contract.topic
+        topic = self._contract.topic
+        before = self._frontiers[table]
         frontier = before | {
             partition: max(end, before.get(partition, 0)) for partition, end in ends.items()
         }
-        properties = bookmark_properties(topic, self.origin, frontier)
+        properties = bookmark_properties(topic, self._origin, frontier)
         for again in range(ATTEMPTS):
             with _turns[table]:
-                now = read_bookmark(spark, table, topic)
+                now = read_bookmark(self._spark, table, topic)
                 if now.frontier != before:
                     raise LakehouseError(
                         f"Another ingest has taken over {topic}: it has written to {table.name}",
                         "Nothing is lost or doubled; leave it to that one",
                     )
                 try:
-                    return append(spark, table, rows, now.snapshot_id, properties), again
+                    added = append(self._spark, table, files, now.snapshot_id, properties)
                 except TableMovedError as error:
                     log.warning(f"{error}; appending again", extra={"attempt": again + 1})
+                else:
+                    self._frontiers[table] = frontier
+                    return added, again
         raise LakehouseError(
             f"{table.name} changed {ATTEMPTS} times while {topic} was appended to it",
             "Run this again when its maintenance is done",
         )
-
-
-def _without(
-    contract: Contract, decoded: DataFrame, batch: Extent, tables: list[Table]
-) -> DataFrame:
-    """Those of a batch whose offsets none of the tables holds."""
-    first, last = min(batch.starts.values()), max(batch.ends.values())
-    held = []
-    for table in tables:
-        rows = decoded.sparkSession.table(table.identifier)
-        if "topic" in table.column_names:
-            rows = rows.where(F.col("topic") == contract.topic)
-        position = F.col(table.partition_column), F.col(table.offset_column)
-        held.append(rows.where(position[1].between(first, last)).select(*position))
-    return decoded.join(reduce(DataFrame.union, held).toDF(*POSITION), POSITION, "left_anti")
-
-
-def _count(repeated: DataFrame) -> tuple[int, Rejections | None]:
-    """Duplicates, and conflicts if there are any."""
-    first = F.min_by(F.struct(*POSITION), F.struct(*POSITION)).alias("first")
-    groups = repeated.groupBy("is_same").agg(F.count("*").alias("messages"), first).collect()
-    counts = {group.is_same: group for group in groups}
-    conflicts = counts.get(False)
-    return (
-        counts[True].messages if True in counts else 0,
-        Rejections(CONFLICT, conflicts.messages, *conflicts.first) if conflicts else None,
-    )
-
-
-def duplicate_rows(contract: Contract, repeated: DataFrame) -> DataFrame:
-    return (
-        repeated.where("is_same")
-        .withColumnsRenamed({"kafka_partition": "partition", "kafka_offset": "offset"})
-        .withColumn("topic", F.lit(contract.topic))
-        .select(DUPLICATES.column_names)
-    )
-
-
-def _conflicting(decoded: DataFrame, repeated: DataFrame) -> DataFrame:
-    """Whole messages again, now rejected."""
-    verdict = {"error_class": F.lit(CONFLICT), "error_detail": F.lit(CONFLICT_DETAIL)}
-    conflicts = repeated.where("NOT is_same").select(POSITION)
-    return decoded.join(conflicts, POSITION, "left_semi").withColumns(verdict)
-
-
-def _raw(contract: Contract, decoded: DataFrame) -> DataFrame:
-    return _messages(contract, decoded).select(raw_table(contract).column_names)
-
-
-def _messages(contract: Contract, decoded: DataFrame) -> DataFrame:
-    """With the names and types of the tables that hold whole messages."""
-    return decoded.withColumnsRenamed(
-        {"kafka_partition": "partition", "kafka_offset": "offset"}
-    ).withColumns(
-        {
-            "topic": F.lit(contract.topic),
-            "headers": F.from_json("headers", DEAD_LETTERS.spark_type("headers")),
-        }
-    )
-
-
-def dead_letter_rows(contract: Contract, decoded: DataFrame, value_limit: int) -> DataFrame:
-    is_whole = F.octet_length("value") <= value_limit
-    return (
-        _messages(contract, decoded.where("error_class IS NOT NULL"))
-        .withColumns(
-            {
-                "value_bytes": F.octet_length("value"),
-                "value_sha256": F.when(~is_whole, F.sha2("value", 256)),
-                "value": F.when(is_whole, F.col("value")).otherwise(
-                    F.substring("value", 1, PREFIX_BYTES)
-                ),
-                "contract_version": F.lit(contract.version),
-                "attempt": F.lit(1),
-                "replayed_at": F.lit(None).cast("timestamp"),
-                "outcome": F.lit(None).cast("string"),
-                "reason": F.lit(None).cast("string"),
-            }
-        )
-        .select(DEAD_LETTERS.column_names)
-    )
 
 
 def stage_missing(
@@ -261,12 +196,14 @@ def stage_missing(
         missing = missing.join(repeated, POSITION, "left_anti")
     if dry_run:
         return 0, repeated
-    count = append(spark, staging, missing, at, {})
+    files = write_rows(missing, layout_of(spark, staging))
+    count = append(spark, staging, files, at, {})
     if repeated is not None:
         known = spark.table(DUPLICATES.identifier)
         fresh = duplicate_rows(contract, repeated)
         fresh = fresh.join(known, ["topic", "partition", "offset"], "left_anti")
-        append(spark, DUPLICATES, fresh, duplicates_at, {})
+        files = write_rows(fresh, layout_of(spark, DUPLICATES))
+        append(spark, DUPLICATES, files, duplicates_at, {})
     return count, repeated
 
 

@@ -28,7 +28,7 @@ class Ingest:
         self.job = lakehouse.start("jobs/ingest.py")
 
     def commits(self, table: str | None = None) -> int:
-        """To a table, or to all. An append is four: see test_kills."""
+        """To a table, or to all."""
         return sum(
             version - self._before.get(name, 0)
             for name, version in self._versions().items()

@@ -64,7 +64,7 @@ def env() -> None:
 
 @app.command()
 def fetch(distribution: str) -> None:
-    """Fetch and verify one of spark, kafka, trino, and print its folder."""
+    """Fetch and verify one of spark, kafka, trino, connect, and print its folder."""
     if distribution not in artifacts.SECTIONS:
         raise typer.BadParameter(f"{distribution} is none of {', '.join(artifacts.SECTIONS)}")
     cache = StackSettings().cache.absolute()

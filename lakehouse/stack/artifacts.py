@@ -25,7 +25,14 @@ from lakehouse.errors import LakehouseError
 from lakehouse.stack.java import find_java_home
 
 LOCK = Path(__file__).parents[2] / "conf" / "distributions.toml"
-SECTIONS = {"spark": ("spark", "catalog"), "kafka": ("kafka",), "trino": ("trino", "catalog")}
+SECTIONS = {
+    "spark": ("spark", "catalog"),
+    "kafka": ("kafka",),
+    "trino": ("trino", "catalog"),
+    "connect": ("connect",),
+}
+# Of the stack and its jobs; `make bench` alone needs more.
+STACK = ("spark", "kafka", "trino")
 # Each module comes as itself: its POM would bring its dependencies, and those are in the lock.
 IVY_SETTINGS = """<ivysettings>
   <settings defaultResolver="central" defaultConflictManager="all"/>
@@ -62,7 +69,7 @@ class Artifact:
 
 
 def locked(distribution: str) -> list[Artifact]:
-    """The files of a distribution: spark, kafka or trino."""
+    """The files of a distribution, one of SECTIONS."""
     lock = tomllib.loads(LOCK.read_text())
     return [
         _artifact(coordinates, **facts)
@@ -82,7 +89,7 @@ def folder(distribution: str, cache: Path) -> Path:
     return cache / f"{distribution}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def fetch(cache: Path, distributions: Iterable[str] = SECTIONS) -> None:
+def fetch(cache: Path, distributions: Iterable[str] = STACK) -> None:
     """Bring what the cache lacks. Interrupted, it goes on with the next file when run again."""
     if not _missing(cache, distributions):
         return
@@ -156,7 +163,7 @@ def _download(artifacts: list[Artifact], cache: Path) -> Path:
 def _show_progress(process: subprocess.Popen, ivy_cache: Path, total: int) -> None:
     """A bar on a terminal, else a line every five seconds."""
     console = Console(stderr=True)
-    what = "fetching Kafka, Trino, Iceberg and Spark's connectors"
+    what = "fetching jars and servers"
     if not console.is_terminal:
         last = 0.0
         while process.poll() is None:

@@ -20,9 +20,10 @@ from lakehouse.contracts import USER_EVENTS
 KILLS = int(os.environ.get("KILLS", 20))
 EVENTS = int(os.environ.get("EVENTS", 4000))
 SEED = int(os.environ.get("SEED", SystemRandom().randrange(10**6)))
-# Of each ingest of user-events: 4 to each of 4 tables. The last two leave no time to be killed.
-COMMITS = 14
-LONGEST_DELAY = 0.3
+# Of each ingest of user-events: one to each of its tables. The last leaves no time to be killed.
+COMMITS = 3
+# Until the first it reads and writes; between two of them is little time.
+LONGEST_DELAY = {0: 3.0}
 AUDIT_EVERY = 5
 
 
@@ -75,7 +76,8 @@ def produce(lakehouse, messages, ledger) -> int:
 
 
 def kill_at_random(lakehouse, random: Random, capsys) -> None:
-    commits, delay = random.randrange(COMMITS + 1), random.uniform(0, LONGEST_DELAY)
+    commits = random.randrange(COMMITS + 1)
+    delay = random.uniform(0, LONGEST_DELAY.get(commits, 0.05))
     run = Ingest(lakehouse)
     assert run.reach(lambda run: run.commits() >= commits and run.has_lock()), run.job.printed
     time.sleep(delay)

@@ -14,8 +14,10 @@ from lakehouse.commit import TableMovedError, append
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest import ingest
 from lakehouse.kafka import read_topics
+from lakehouse.layout import layout_of
 from lakehouse.maintenance import RETAINED_SNAPSHOTS, compact, expire
-from lakehouse.tables import STG_USER_EVENTS, current_snapshot
+from lakehouse.parquet import write_rows
+from lakehouse.tables import DEAD_LETTERS, STG_USER_EVENTS, current_snapshot
 
 pytestmark = pytest.mark.usefixtures("topics")
 produce = partial(broker.produce, key="u")
@@ -94,8 +96,9 @@ def test_a_writer_that_slept_through_a_takeover_commits_nothing(spark, settings,
     produce(settings, EVENT.format(id="slept-2"))
     ingest(spark, settings)
     late = table.where("event_id = 'slept-1'")
+    files = write_rows(late, layout_of(spark, STG_USER_EVENTS))
     with pytest.raises(TableMovedError, match="stg_user_events has a newer snapshot"):
-        append(spark, STG_USER_EVENTS, late, looked_at, {})
+        append(spark, STG_USER_EVENTS, files, looked_at, {})
     assert places(query, "slept") == (2, 2, 0)
     assert spark.table(f"{STG_USER_EVENTS.identifier}.refs").count() == 1
 
@@ -117,21 +120,19 @@ def test_the_consumer_group_shows_how_far_the_tables_are(spark, settings, topics
 def test_a_failure_between_two_tables_leaves_each_message_once(spark, settings, query, monkeypatch):
     produce(settings, EVENT.format(id="torn-1"), "torn-2 is no JSON")
 
+    def append_but_letters(spark, table, *arguments):
+        if table is DEAD_LETTERS:
+            raise RuntimeError("the process ended here")
+        return append(spark, table, *arguments)
+
     with monkeypatch.context() as patch:
-        patch.setattr("lakehouse.write.dead_letter_rows", lambda *_: _Unwritable())
+        patch.setattr("lakehouse.write.append", append_but_letters)
         with pytest.raises(LakehouseError, match="run the same command again"):
             ingest(spark, settings)
     assert places(query, "torn") == (2, 1, 0)
 
     ingest(spark, settings)
     assert places(query, "torn") == (2, 1, 1)
-
-
-class _Unwritable:
-    """Stands where the dead letters would be written, after staging was committed."""
-
-    def __getattr__(self, name: str):
-        raise RuntimeError("the process ended here")
 
 
 def test_small_batches_hold_the_same_rows(spark, settings, query, monkeypatch):
@@ -149,7 +150,7 @@ def test_compaction_and_expiry_change_no_answer_and_lose_no_bookmark(spark, sett
     compacted = {result.table: result for result in compact(spark)}
     assert compacted["staging.stg_user_events"].rewritten >= 2
     for _ in range(RETAINED_SNAPSHOTS):
-        append(spark, STG_USER_EVENTS, None, current_snapshot(spark, STG_USER_EVENTS), {})
+        append(spark, STG_USER_EVENTS, [], current_snapshot(spark, STG_USER_EVENTS), {})
     expire(spark, older_than=timedelta(0))
     bookmark = read_bookmark(spark, STG_USER_EVENTS, "user-events")
     assert bookmark.origin

@@ -165,7 +165,7 @@ def refusal(*plans: Plan) -> str:
 
 def test_a_gap_without_a_reason_is_refused_with_the_way_to_accept_it():
     held = topic({0: 40}, {0: 90})
-    assert refusal(Plan(held, {0: 40}, [Gap(0, 25, 40)], None, {})) == (
+    assert refusal(Plan(held, {0: 40}, [Gap(0, 25, 40)], None, {}, {})) == (
         "Kafka no longer holds messages that were not yet taken in: user-events/0 offsets 25 to "
         "39. Nothing was changed. If they cannot be restored, go on without them: spark-submit "
         'jobs/ingest.py --accept-gap "why"; each audit will show them'
@@ -174,7 +174,7 @@ def test_a_gap_without_a_reason_is_refused_with_the_way_to_accept_it():
 
 def test_a_topic_made_anew_without_a_reason_is_refused_with_the_way_to_accept_it():
     held = topic({}, {}, ANEW)
-    assert refusal(Plan(held, {}, [], HERE, {0: 5, 1: 7})) == (
+    assert refusal(Plan(held, {}, [], HERE, {0: 5, 1: 7}, {})) == (
         "The topic user-events was deleted and made anew: its id was topic and is anew; the tables "
         "have user-events/0 before offset 5, user-events/1 before offset 7. What the old one held "
         "beyond that is not in the tables. Nothing was changed. Go on from the beginning of the "
@@ -184,7 +184,7 @@ def test_a_topic_made_anew_without_a_reason_is_refused_with_the_way_to_accept_it
 
 def test_another_cluster_without_a_reason_is_refused_with_both_ways_on():
     held = topic({}, {}, Origin("other", "topic"))
-    assert refusal(Plan(held, {}, [], HERE, {0: 5})) == (
+    assert refusal(Plan(held, {}, [], HERE, {0: 5}, {})) == (
         "user-events was taken in from the Kafka cluster cluster and this is other; the tables "
         "have user-events/0 before offset 5. What the old one held beyond that is not in the "
         "tables. Nothing was changed. Correct KAFKA_BOOTSTRAP_SERVERS; or, if the topic has moved "
@@ -195,7 +195,7 @@ def test_another_cluster_without_a_reason_is_refused_with_both_ways_on():
 
 def test_with_nothing_to_accept_nothing_is_recorded(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("lakehouse"), "propagate", True)
-    accept(None, [Plan(topic({0: 0}, {0: 9}), {0: 5}, [], None, {0: 5})], "a", "b")
+    accept(None, [Plan(topic({0: 0}, {0: 9}), {0: 5}, [], None, {0: 5}, {})], "a", "b")
     assert caplog.messages == [
         "--accept-new-topic: no topic is another than before; nothing was accepted",
         "--accept-gap: Kafka has lost nothing; nothing was accepted",

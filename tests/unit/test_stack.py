@@ -84,3 +84,12 @@ def test_a_download_with_another_digest_is_discarded(tmp_path):
     with pytest.raises(LakehouseError, match=r"thing-1.0.jar has sha256 .* the lock says 000"):
         artifacts._verify(artifact, tmp_path / "downloading" / "files", tmp_path / "ivy.log")
     assert not file.exists()
+
+
+def test_what_the_benchmark_alone_needs_is_fetched_on_demand(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(artifacts, "_missing", lambda _cache, names: asked.extend(names))
+    artifacts.fetch(tmp_path)
+    assert asked == ["spark", "kafka", "trino"]
+    artifacts.fetch(tmp_path, ["connect"])
+    assert asked[3:] == ["connect"]

@@ -1,16 +1,19 @@
+"""Messages -> raw and dead letters, with their verdicts."""
+
 from datetime import UTC, datetime
 
+import pyarrow as pa
 from chispa import assert_df_equality
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from lakehouse.contracts import HEADERS as HEADERS_TYPE
 from lakehouse.contracts import USER_EVENTS
-from lakehouse.decode import decoded_schema
+from lakehouse.decode import SOURCE_COLUMNS, decoded_schema
+from lakehouse.rows import dead_letter_rows, messages_of, raw_columns
 from lakehouse.tables import DEAD_LETTERS, RAW_USER_EVENTS
-from lakehouse.write import _raw, dead_letter_rows
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 HEADERS = '[{"key":"source","value":"YXBw"},{"key":"empty"}]'
-STAGED = ("e1", *[None] * 8, 2, 8, AT, 0, b"u1", b"{}", None, None, None)
 
 
 def rejected(value: bytes | None) -> tuple:
@@ -19,24 +22,18 @@ def rejected(value: bytes | None) -> tuple:
 
 def dead_letters(spark, *decoded: tuple, value_limit: int = 100):
     schema = from_arrow_schema(decoded_schema(USER_EVENTS))
-    return dead_letter_rows(USER_EVENTS, spark.createDataFrame(decoded, schema), value_limit)
+    messages = messages_of(spark.createDataFrame(decoded, schema))
+    return dead_letter_rows(USER_EVENTS, messages, value_limit)
 
 
-def test_every_message_is_kept_byte_for_byte(spark):
-    schema = from_arrow_schema(decoded_schema(USER_EVENTS))
-    decoded = spark.createDataFrame([rejected(b"{"), STAGED], schema)
-    columns = ", ".join(
-        f"{name} {RAW_USER_EVENTS.spark_type(name)}" for name in RAW_USER_EVENTS.column_names
-    )
-    headers = [("source", b"app"), ("empty", None)]
-    expected = spark.createDataFrame(
-        [
-            ("user-events", 2, 7, AT, 0, b"u1", b"{", headers),
-            ("user-events", 2, 8, AT, 0, b"u1", b"{}", None),
-        ],
-        columns,
-    )
-    assert_df_equality(_raw(USER_EVENTS, decoded), expected, ignore_nullable=True)
+def test_every_message_is_kept_byte_for_byte():
+    headers = [{"key": "source", "value": b"app"}, {"key": "empty", "value": None}]
+    messages = [(2, 7, AT, 0, b"u1", b"{", headers), (2, 8, AT, 1, None, None, None)]
+    types = [*(column.type for column in RAW_USER_EVENTS.columns[1:-1]), HEADERS_TYPE]
+    arrays = map(pa.array, zip(*messages, strict=True), types)
+    records = pa.RecordBatch.from_arrays(list(arrays), names=list(SOURCE_COLUMNS))
+    columns = [column.to_pylist() for column in raw_columns(USER_EVENTS, records)]
+    assert list(zip(*columns, strict=True)) == [("user-events", *each) for each in messages]
 
 
 def test_a_dead_letter_keeps_the_message_whole_and_says_why(spark):
@@ -53,7 +50,7 @@ def test_a_dead_letter_keeps_the_message_whole_and_says_why(spark):
         ],
         columns,
     )
-    actual = dead_letters(spark, rejected(b"{"), STAGED)
+    actual = dead_letters(spark, rejected(b"{"))
     assert_df_equality(actual, expected, ignore_nullable=True)
 
 

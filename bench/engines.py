@@ -1,0 +1,88 @@
+"""What is compared: how each engine is started on a place of its own, and where its rows are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from peers import kafka_connect
+from peers.table import DATA, NAME, catalog, create
+from place import Place, paths, tally
+from produce import Expected
+
+from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS
+
+OURS = "ingest"
+PEERS = "bench/peers"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A command on an empty place; `prepare` comes before, and is not measured."""
+
+    name: str
+    command: Callable[[Place], list[str]]
+    prepare: Callable[[Place], None]
+    table: str = NAME
+    # The struct that price and quantity are in.
+    parent: str | None = DATA
+    # One that goes on until it is told to end, which it is when all rows are committed.
+    is_endless: bool = False
+
+    @property
+    def exit_codes(self) -> tuple[int, ...]:
+        """Java's, when it was told to end, is 143."""
+        return (0, 143) if self.is_endless else (0,)
+
+    def problems(self, place: Place, expected: Expected) -> list[str]:
+        """Where the result is not what was produced; read by pyarrow from the files."""
+        files = paths(place.table(self.table))
+        rows, amount = tally(files, place.store, self.parent)
+        found = [("rows", rows, expected.rows), ("price * quantity", amount, expected.amount)]
+        if self.name == OURS:
+            found.append(("bytes in raw", raw_bytes(place), expected.value_bytes))
+        return [f"{what}: {has} instead of {wants}" for what, has, wants in found if has != wants]
+
+
+def raw_bytes(place: Place) -> int:
+    """Of all values, as they were produced."""
+    total = 0
+    for path in paths(place.table(RAW_USER_EVENTS.name)):
+        values = pq.read_table(path, filesystem=place.store, columns=["value"])["value"]
+        total += pc.sum(pc.binary_length(values)).as_py() or 0
+    return total
+
+
+def _create_table(place: Place) -> None:
+    place.write_spark_conf()
+    warehouse = place.exports["ICEBERG_WAREHOUSE"]
+    create(catalog(str(place.catalog_file), warehouse, place.file_io))
+
+
+def _prepare_connect(place: Place) -> None:
+    _create_table(place)
+    kafka_connect.prepare(place)
+
+
+# Commands are run in the repository, with the environment of their place.
+ENGINES = (
+    # It makes its tables itself, in the time that is measured.
+    Engine(
+        OURS,
+        lambda _place: ["spark-submit", "jobs/ingest.py"],
+        Place.write_spark_conf,
+        table=STG_USER_EVENTS.name,
+        parent=None,
+    ),
+    Engine("kafka-connect-iceberg", kafka_connect.command, _prepare_connect, is_endless=True),
+    Engine(
+        "spark-native",
+        lambda place: ["spark-submit", f"{PEERS}/spark_native.py", f"{place.path}/checkpoint"],
+        _create_table,
+    ),
+    Engine(
+        "pyiceberg",
+        lambda place: ["python", f"{PEERS}/pyiceberg_loop.py", str(place.catalog_file)],
+        _create_table,
+    ),
+)

@@ -1,0 +1,122 @@
+"""Files of a batch -> the same without events that repeat another; those go where they belong."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from lakehouse.contracts import Contract
+from lakehouse.data_file import DataFile
+from lakehouse.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, find_repeated, suspects
+from lakehouse.extent import Rejections
+from lakehouse.held import Held, held_of, is_among, is_in
+from lakehouse.intake import Taken, event_keys
+from lakehouse.layout import Layout
+from lakehouse.parquet import read_rows, rewrite, write_rows
+from lakehouse.rows import dead_letter_rows
+from lakehouse.slices import Offsets, is_any_of
+from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, raw_table, staging_table
+
+Files = dict[Table, list[DataFile]]
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Of one topic; `horizon` is that of find_repeated, `value_limit` that of dead letters."""
+
+    spark: SparkSession
+    contract: Contract
+    layouts: dict[str, Layout]
+    horizon: timedelta
+    value_limit: int
+
+    def set_aside(self, found: list[Taken], files: Files) -> Rejections | None:
+        """Change `files`, which are not committed yet; returns the conflicts.
+
+        As a rule there are none, and a look at the hashes of the ids is all.
+        """
+        staging = staging_table(self.contract)
+        staged = self.spark.table(staging.identifier)
+        suspected = self._suspects(found, staged)
+        if not suspected.size:
+            return None
+        repeated = self._repeated(files[staging], staged, suspected)
+        same, conflicts = _count(repeated)
+        if same or conflicts:
+            gone = held_of([repeated.select(POSITION)])
+            files[staging] = rewrite(
+                self.spark,
+                self.layouts[staging.name],
+                files[staging],
+                lambda rows: ~is_among(gone, *(rows[name] for name in POSITION)),
+            )
+        if same:
+            rows = duplicate_rows(self.contract, repeated)
+            files[DUPLICATES] = write_rows(rows, self.layouts[DUPLICATES.name])
+        if conflicts:
+            rows = self._letters(repeated, files[raw_table(self.contract)])
+            files[DEAD_LETTERS] += write_rows(rows, self.layouts[DEAD_LETTERS.name])
+        return conflicts
+
+    def _suspects(self, found: list[Taken], staged: DataFrame) -> np.ndarray:
+        keys = np.concatenate([np.frombuffer(taken.event_keys, np.int64) for taken in found])
+        days = set().union(*(taken.event_days for taken in found))
+        return suspects(keys, days, staged, self.horizon) if keys.size else keys
+
+    def _repeated(
+        self, files: list[DataFile], staged: DataFrame, suspected: np.ndarray
+    ) -> DataFrame:
+        accepted = read_rows(
+            self.spark,
+            self.layouts[staging_table(self.contract).name],
+            files,
+            lambda rows: is_in(event_keys(rows["event_id"]), suspected),
+        ).persist()
+        try:
+            return find_repeated(accepted, staged, self.horizon)
+        finally:
+            accepted.unpersist()
+
+    def _letters(self, repeated: DataFrame, files: list[DataFile]) -> DataFrame:
+        """Of conflicts: the messages in these files of raw or, after a crash, in raw itself."""
+        raw = raw_table(self.contract)
+        position = [raw.partition_column, raw.offset_column]
+        conflicts = repeated.where("NOT is_same").select(POSITION).toDF(*position)
+        here = held_of([conflicts])
+        written = read_rows(
+            self.spark,
+            self.layouts[raw.name],
+            files,
+            lambda rows: is_among(here, *(rows[name] for name in position)),
+        )
+        before = self.spark.table(raw.identifier).where(is_any_of(_spans(here)))
+        messages = written.unionByName(before.join(F.broadcast(conflicts), position, "left_semi"))
+        verdict = {"error_class": F.lit(CONFLICT), "error_detail": F.lit(CONFLICT_DETAIL)}
+        return dead_letter_rows(self.contract, messages.withColumns(verdict), self.value_limit)
+
+
+def _spans(held: Held) -> list[Offsets]:
+    return [Offsets(p, int(offsets.min()), int(offsets.max())) for p, offsets in held.items()]
+
+
+def _count(repeated: DataFrame) -> tuple[int, Rejections | None]:
+    """Duplicates, and conflicts if there are any."""
+    first = F.min_by(F.struct(*POSITION), F.struct(*POSITION)).alias("first")
+    groups = repeated.groupBy("is_same").agg(F.count("*").alias("messages"), first).collect()
+    counts = {group.is_same: group for group in groups}
+    conflicts = counts.get(False)
+    return (
+        counts[True].messages if True in counts else 0,
+        Rejections(CONFLICT, conflicts.messages, *conflicts.first) if conflicts else None,
+    )
+
+
+def duplicate_rows(contract: Contract, repeated: DataFrame) -> DataFrame:
+    return (
+        repeated.where("is_same")
+        .withColumnsRenamed({"kafka_partition": "partition", "kafka_offset": "offset"})
+        .withColumn("topic", F.lit(contract.topic))
+        .select(DUPLICATES.column_names)
+    )

@@ -1,0 +1,125 @@
+"""Ranges of a topic's offsets -> Arrow batches of the messages there, within a task."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from lakehouse.contracts import HEADERS
+from lakehouse.decode import SOURCE_COLUMNS, readable
+from lakehouse.errors import LakehouseError
+from lakehouse.generations import in_kafka
+from lakehouse.retry import TransientError
+
+MESSAGES_PER_BATCH = 5000
+POLL_SECONDS = 0.1
+# A broker that is started again takes less.
+SILENCE_SECONDS = 30
+_LOST = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
+
+
+class Range(NamedTuple):
+    """Offsets of a partition, as the tables number it, from start to before end."""
+
+    partition: int
+    start: int
+    end: int
+
+
+def consume(
+    options: dict[str, Any], topic: str, ranges: Iterable[Range]
+) -> Iterator[tuple[Range, pa.RecordBatch]]:
+    """All messages of the ranges, with SOURCE_COLUMNS; partitions as the tables number them.
+
+    LakehouseError where Kafka no longer holds one; TransientError where it does not answer.
+    """
+    consumer = Consumer(
+        {
+            **options,
+            # Kafka's client asks for one, though nothing is committed to it.
+            "group.id": "lakehouse-tasks",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            # By default it would go on elsewhere, in silence.
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+        }
+    )
+    try:
+        for each in ranges:
+            for messages in _messages(consumer, topic, each):
+                yield each, _batch(each.partition, messages)
+    finally:
+        consumer.close()
+
+
+def _messages(consumer: Consumer, topic: str, asked: Range) -> Iterator[list[Message]]:
+    """Offsets may be sparse: past the last message is Kafka's end, or a later message."""
+    consumer.assign([TopicPartition(topic, in_kafka(asked.partition), asked.start)])
+    position = asked.start
+    heard = time.monotonic()
+    while position < asked.end:
+        most = min(MESSAGES_PER_BATCH, asked.end - position)
+        answers = consumer.consume(most, POLL_SECONDS)
+        found = []
+        for answer in answers:
+            if error := answer.error():
+                _check(error, topic, asked)
+            elif _offset(answer) < asked.end:
+                found.append(answer)
+            position = max(position, _offset(answer) + (not error))
+        if found:
+            yield found
+        if answers:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > SILENCE_SECONDS:
+            raise TransientError(
+                f"Kafka gave no message of {topic}/{in_kafka(asked.partition)} from offset "
+                f"{position} for {SILENCE_SECONDS} s",
+                "Check the broker",
+            )
+
+
+def _offset(answer: Message) -> int:
+    """Of a message, or where Kafka has no more."""
+    offset = answer.offset()
+    return -1 if offset is None else offset
+
+
+def _check(error: KafkaError, topic: str, asked: Range) -> None:
+    if error.code() == KafkaError._PARTITION_EOF:
+        return
+    where = f"{topic}/{in_kafka(asked.partition)}"
+    if error.code() in _LOST:
+        raise LakehouseError(
+            f"Kafka lost messages of {where} while they were read",
+            "Run this again: it says how to go on",
+        )
+    if error.retriable() or error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+        raise TransientError(f"Kafka failed at {where}: {error.str()}", "Check the broker")
+    raise KafkaException(error)
+
+
+def _batch(partition: int, messages: list[Message]) -> pa.RecordBatch:
+    count = len(messages)
+    stamps = [message.timestamp() for message in messages]
+    headers = [message.headers() for message in messages]
+    columns = [
+        pa.array(np.full(count, partition, np.int32)),
+        pa.array([message.offset() for message in messages], pa.int64()),
+        readable(np.array([at for _, at in stamps], np.int64)),
+        # Kafka's client counts from 1, and 0 is that there is none: Kafka itself has 0 and -1.
+        pa.array(np.array([kind for kind, _ in stamps], np.int32) - 1),
+        pa.array([message.key() for message in messages], pa.binary()),
+        pa.array([message.value() for message in messages], pa.binary()),
+        pa.array(map(_named, headers), HEADERS) if any(headers) else pa.nulls(count, HEADERS),
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=list(SOURCE_COLUMNS))
+
+
+def _named(headers: Any) -> list[dict] | None:
+    return [{"key": key, "value": value} for key, value in headers] if headers else None

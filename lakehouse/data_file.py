@@ -1,0 +1,45 @@
+"""A file of rows that is written, and not yet part of its table."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from lakehouse.metrics import Metrics
+
+
+class DataFile(msgspec.Struct, frozen=True):
+    """Parquet, of one partition."""
+
+    # s3://...
+    path: str
+    # The values of its partition, one per field of the table's partitioning.
+    partition: tuple[str | int | None, ...]
+    rows: int
+    size: int
+    # Where each row group begins.
+    split_offsets: tuple[int, ...]
+    metrics: Metrics
+
+    def in_json(self, spec_id: int) -> str:
+        """As Iceberg's REST specification has a data file."""
+        described = {
+            "spec-id": spec_id,
+            "content": "DATA",
+            "file-path": self.path,
+            "file-format": "PARQUET",
+            "partition": self.partition,
+            "file-size-in-bytes": self.size,
+            "record-count": self.rows,
+            "column-sizes": _by_id(self.metrics.sizes),
+            "value-counts": _by_id(self.metrics.values),
+            "null-value-counts": _by_id(self.metrics.nulls),
+            "lower-bounds": _by_id(self.metrics.lower),
+            "upper-bounds": _by_id(self.metrics.upper),
+            "split-offsets": self.split_offsets,
+        }
+        return msgspec.json.encode(described).decode()
+
+
+def _by_id(found: Mapping[int, int] | Mapping[int, bytes]) -> dict[str, list]:
+    values = [each.hex().upper() if isinstance(each, bytes) else each for each in found.values()]
+    return {"keys": list(found), "values": values}

@@ -1,0 +1,175 @@
+"""Ranges of Kafka's offsets -> files of raw, staging and the dead letters, in tasks of Spark.
+
+Each task reads its part of a topic, decodes each message once and writes all files in one pass.
+Nothing of them is in a table before the driver has seen all tasks end, and commits.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import SparkSession
+from xxhash import xxh64_intdigest
+
+from lakehouse.bookmarks import Frontier
+from lakehouse.consume import Range, consume
+from lakehouse.contracts import Contract
+from lakehouse.decode import judge, spare_worker, take
+from lakehouse.extent import Extent, Rejections
+from lakehouse.held import Held, is_among
+from lakehouse.layout import Layout
+from lakehouse.parquet import DataFile, FileWriter
+from lakehouse.rows import letter_columns, raw_columns, staged_columns
+from lakehouse.tables import DEAD_LETTERS, Table, raw_table, staging_table
+
+# A task for less costs more than it saves.
+MESSAGES_PER_TASK = 50_000
+# That of Spark's xxhash64.
+_SEED = 42
+
+
+class Taken(msgspec.Struct):
+    """What one task has read and written."""
+
+    read: int
+    rejections: list[Rejections]
+    # Table name -> its files.
+    files: dict[str, list[DataFile]]
+    # Of the staged events: xxhash64 of each id, as 64-bit numbers one after the other; their days.
+    event_keys: bytes = b""
+    event_days: set[date] = set()
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Of one topic; can be sent to a task. `layouts` are by the names of tables.
+
+    Offsets that are in `held` are not written: to raw, or to any of the others.
+    """
+
+    contract: Contract
+    kafka: dict[str, str]
+    layouts: dict[str, Layout]
+    value_limit: int
+    held_in_raw: Held = field(default_factory=dict)
+    held_elsewhere: Held = field(default_factory=dict)
+
+    def run(self, spark: SparkSession, ranges: list[Range]) -> tuple[Extent, list[Taken]]:
+        parts = _parts(ranges, spark.sparkContext.defaultParallelism)
+
+        def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                for number in batch.column(0).to_pylist():
+                    taken = msgspec.msgpack.encode(self.take_in(parts[number]))
+                    yield pa.RecordBatch.from_pydict({"taken": [taken]})
+
+        rows = spark.range(0, len(parts), 1, len(parts)).mapInArrow(work, "taken binary").collect()
+        found = [msgspec.msgpack.decode(row.taken, type=Taken) for row in rows]
+        return _extent(ranges, found), found
+
+    def take_in(self, ranges: list[Range]) -> Taken:
+        """In a task."""
+        spare_worker()
+        raw, staging, dead = (
+            table.name
+            for table in (raw_table(self.contract), staging_table(self.contract), DEAD_LETTERS)
+        )
+        writers = {name: FileWriter(self.layouts[name]) for name in (raw, staging, dead)}
+        has_ids = self.contract.columns[0].name == "event_id"
+        keys: list[np.ndarray] = []
+        days: set[date] = set()
+        rejections = _Rejections()
+        read = 0
+        for each, records in consume(self.kafka, self.contract.topic, ranges):
+            read += len(records)
+            writers[raw].add(raw_columns(self.contract, _without(self.held_in_raw, records)))
+            records = _without(self.held_elsewhere, records)
+            for indices, columns, verdicts in judge(self.contract, records):
+                chosen = take(records, indices)
+                if columns is not None:
+                    writers[staging].add(staged_columns(chosen, columns))
+                    if has_ids:
+                        keys.append(event_keys(columns[0]))
+                        days |= _days(columns[4])
+                if verdicts is not None:
+                    letters = letter_columns(self.contract, chosen, verdicts, self.value_limit)
+                    writers[dead].add(letters)
+                    rejections.add(each.partition, chosen, verdicts[0])
+        files = {name: writer.close() for name, writer in writers.items()}
+        packed = b"".join(map(np.ndarray.tobytes, keys))
+        return Taken(read, rejections.found(), files, packed, days)
+
+
+def event_keys(event_ids: pa.Array) -> np.ndarray:
+    texts = event_ids.cast(pa.binary())
+    keys = [xxh64_intdigest(event_id, _SEED) for event_id in texts.to_pylist()]
+    return np.array(keys, np.uint64).view(np.int64)
+
+
+def _days(times: pa.Array) -> set[date]:
+    return set(pc.unique(times.cast(pa.date32())).to_pylist())
+
+
+def _parts(ranges: list[Range], most: int) -> list[list[Range]]:
+    """About equal parts, for as many tasks as pay."""
+    total = sum(each.end - each.start for each in ranges)
+    count = max(1, min(most, total // MESSAGES_PER_TASK))
+    size = -(-total // count)
+    parts: list[list[Range]] = [[]]
+    room = size
+    for partition, start, end in ranges:
+        while start < end:
+            if not room:
+                parts.append([])
+                room = size
+            stop = min(end, start + room)
+            parts[-1].append(Range(partition, start, stop))
+            room -= stop - start
+            start = stop
+    return parts
+
+
+def _without(held: Held, records: pa.RecordBatch) -> pa.RecordBatch:
+    if not held:
+        return records
+    return records.filter(pa.array(~is_among(held, records["partition"], records["offset"])))
+
+
+class _Rejections:
+    """By class: how many, and the first of them."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, tuple[int, int]] = {}
+
+    def add(self, partition: int, records: pa.RecordBatch, classes: pa.Array) -> None:
+        for name, offset in zip(classes.to_pylist(), records["offset"].to_pylist(), strict=True):
+            self._counts[name] += 1
+            self._first.setdefault(name, (partition, offset))
+
+    def found(self) -> list[Rejections]:
+        return [Rejections(name, n, *self._first[name]) for name, n in self._counts.items()]
+
+
+def _extent(ranges: list[Range], found: list[Taken]) -> Extent:
+    """Of all tasks; a class is shown by the first of its messages."""
+    starts: Frontier = {each.partition: each.start for each in ranges}
+    ends: Frontier = {each.partition: each.end for each in ranges}
+    rejections: dict[str, Rejections] = {}
+    for each in (each for taken in found for each in taken.rejections):
+        if known := rejections.get(each.error_class):
+            first = min((known, each), key=lambda r: (r.partition, r.offset))
+            each = Rejections(
+                each.error_class, known.count + each.count, first.partition, first.offset
+            )
+        rejections[each.error_class] = each
+    return Extent(sum(taken.read for taken in found), starts, ends, list(rejections.values()))
+
+
+def files_of(found: list[Taken], table: Table) -> list[DataFile]:
+    return [file for taken in found for file in taken.files.get(table.name, [])]

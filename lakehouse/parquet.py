@@ -1,0 +1,233 @@
+"""Arrow rows <-> Parquet files for an Iceberg table, in tasks; `commit` makes them part of it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from lakehouse.data_file import DataFile
+from lakehouse.layout import Layout
+from lakehouse.metrics import metrics_of
+
+# Rows of one file for each partition wait in memory, up to so much of them together.
+BUFFER_BYTES = 64 * 2**20
+# A batch of many days must not have as many files open.
+OPEN_FILES = 128
+FILE_BYTES = 512 * 2**20
+# A dictionary pays where values repeat; for text of its own in each row it is tried in vain.
+_REPEATING = ("user_id", "product_id", "event_type", "topic", "partition", "error_class")
+_FILES = "files binary"
+Batches = Iterator[pa.RecordBatch]
+Values = tuple[str | int | None, ...]
+
+
+class FileWriter:
+    """Of one table; `folder` of the files follows from their partitions."""
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        self._waiting: list[pa.RecordBatch] = []
+        self._bytes = 0
+        self._open: dict[Values, _OpenFile] = {}
+        self._done: list[DataFile] = []
+
+    def add(self, columns: list[pa.Array]) -> None:
+        """In the order of the layout's schema; its types are cast to."""
+        schema = self._layout.schema
+        arrays = [
+            array if array.type == field.type else array.cast(field.type)
+            for array, field in zip(columns, schema, strict=True)
+        ]
+        rows = pa.RecordBatch.from_arrays(arrays, schema=schema)
+        if rows.num_rows:
+            self._waiting.append(rows)
+            self._bytes += rows.nbytes
+        if self._bytes > BUFFER_BYTES:
+            self._flush()
+
+    def close(self) -> list[DataFile]:
+        self._flush()
+        self._close_all()
+        return self._done
+
+    def _flush(self) -> None:
+        if self._waiting:
+            rows = pa.Table.from_batches(self._waiting)
+            self._waiting, self._bytes = [], 0
+            for partition, part in _by_partition(self._layout, rows):
+                self._file_of(partition).write(part)
+
+    def _file_of(self, partition: Values) -> "_OpenFile":
+        file = self._open.get(partition)
+        if file and file.size > FILE_BYTES:
+            self._done.append(self._open.pop(partition).close())
+        elif file:
+            return file
+        elif len(self._open) == OPEN_FILES:
+            self._close_all()
+        file = self._open[partition] = _OpenFile(self._layout, partition)
+        return file
+
+    def _close_all(self) -> None:
+        self._done += [file.close() for file in self._open.values()]
+        self._open = {}
+
+
+class _OpenFile:
+    def __init__(self, layout: Layout, partition: Values):
+        self._partition = partition
+        self._columns = layout.columns
+        folders = (
+            f"{each.name}={'null' if value is None else value}"
+            for each, value in zip(layout.partitions, partition, strict=True)
+        )
+        self.path = "/".join((layout.folder, *folders, f"{uuid4().hex}.parquet"))
+        self._sink = layout.filesystem().open_output_stream(_key(self.path))
+        self._metadata: list[pq.FileMetaData] = []
+        self._writer = pq.ParquetWriter(
+            self._sink,
+            layout.schema,
+            compression="zstd",
+            use_dictionary=[name for name in layout.schema.names if name.endswith(_REPEATING)],
+            store_decimal_as_integer=True,
+            metadata_collector=self._metadata,
+        )
+
+    @property
+    def size(self) -> int:
+        return self._sink.tell()
+
+    def write(self, rows: pa.Table) -> None:
+        self._writer.write_table(rows, row_group_size=rows.num_rows)
+
+    def close(self) -> DataFile:
+        self._writer.close()
+        size = self._sink.tell()
+        self._sink.close()
+        (metadata,) = self._metadata
+        groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+        offsets = tuple(_start(group.column(0)) for group in groups)
+        metrics = metrics_of(metadata, self._columns)
+        return DataFile(self.path, self._partition, metadata.num_rows, size, offsets, metrics)
+
+
+def _start(chunk: pq.ColumnChunkMetaData) -> int:
+    pages = chunk.dictionary_page_offset, chunk.data_page_offset
+    return min(page for page in pages if page)
+
+
+def _key(path: str) -> str:
+    """bucket/folder/name, as Arrow has it."""
+    parts = urlsplit(path)
+    return parts.netloc + parts.path
+
+
+def _by_partition(layout: Layout, rows: pa.Table) -> Iterator[tuple[Values, pa.Table]]:
+    """The values of each partition, and its rows in their order."""
+    if not layout.partitions:
+        yield (), rows
+        return
+    keys = [each.of(rows.column(each.column).combine_chunks()) for each in layout.partitions]
+    group = np.zeros(rows.num_rows, np.int64)
+    for key in keys:
+        encoded = key.dictionary_encode("encode")
+        group = group * len(encoded.dictionary) + encoded.indices.to_numpy()
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    if len(starts) > 1:
+        rows = rows.combine_chunks().take(pa.array(order))
+    for start, end in zip(starts, [*starts[1:], rows.num_rows], strict=True):
+        values = (key[int(order[start])].as_py() for key in keys)
+        partition = tuple(str(value) if isinstance(value, date) else value for value in values)
+        yield partition, rows.slice(start, end - start)
+
+
+def write_rows(rows: DataFrame, layout: Layout) -> list[DataFile]:
+    """Files of a table's columns, by name."""
+
+    def write(batches: Iterable[pa.RecordBatch]) -> Batches:
+        writer = FileWriter(layout)
+        for batch in batches:
+            writer.add(batch.columns)
+        yield packed(writer.close())
+
+    return collected(rows.select(layout.schema.names).mapInArrow(write, _FILES))
+
+
+def read_rows(
+    spark: SparkSession,
+    layout: Layout,
+    files: list[DataFile],
+    keep: Callable[[pa.Table], pa.Array],
+) -> DataFrame:
+    """The rows of files for which `keep`, called with a row group, is true."""
+
+    def read(batches: Iterable[pa.RecordBatch]) -> Batches:
+        for file in _chosen(batches, files):
+            for group in _row_groups(layout, file):
+                rows = group.filter(keep(group))
+                yield from rows.replace_schema_metadata(None).to_batches()
+
+    return _per_file(spark, files).mapInArrow(read, from_arrow_schema(layout.schema))
+
+
+def rewrite(
+    spark: SparkSession,
+    layout: Layout,
+    files: list[DataFile],
+    keep: Callable[[pa.Table], pa.Array],
+) -> list[DataFile]:
+    """The same without the rows for which `keep` is not true; what loses none is left as it is."""
+
+    def write(batches: Iterable[pa.RecordBatch]) -> Batches:
+        for file in _chosen(batches, files):
+            groups = list(_row_groups(layout, file))
+            kept = [group.filter(keep(group)) for group in groups]
+            if sum(group.num_rows for group in kept) == file.rows:
+                yield packed([file])
+                continue
+            writer = FileWriter(layout)
+            for rows in kept:
+                for batch in rows.to_batches():
+                    writer.add(batch.columns)
+            yield packed(writer.close())
+
+    written = collected(_per_file(spark, files).mapInArrow(write, _FILES))
+    for path in {file.path for file in files} - {file.path for file in written}:
+        # No table knows it.
+        layout.filesystem().delete_file(_key(path))
+    return written
+
+
+def packed(files: list[DataFile]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict({"files": [msgspec.msgpack.encode(files)]})
+
+
+def collected(packs: DataFrame) -> list[DataFile]:
+    lists = (msgspec.msgpack.decode(row.files, type=list[DataFile]) for row in packs.collect())
+    return [file for files in lists for file in files]
+
+
+def _per_file(spark: SparkSession, files: list[DataFile]) -> DataFrame:
+    tasks = max(1, min(len(files), spark.sparkContext.defaultParallelism))
+    return spark.range(0, len(files), 1, tasks)
+
+
+def _chosen(batches: Iterable[pa.RecordBatch], files: list[DataFile]) -> Iterator[DataFile]:
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            yield files[number]
+
+
+def _row_groups(layout: Layout, file: DataFile) -> Iterator[pa.Table]:
+    with layout.filesystem().open_input_file(_key(file.path)) as source:
+        found = pq.ParquetFile(source)
+        for number in range(found.num_row_groups):
+            yield found.read_row_group(number, use_threads=False)

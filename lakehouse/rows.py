@@ -1,0 +1,80 @@
+"""Messages, judged -> the columns of raw.*, staging.stg_* and ops.dead_letters, in Arrow."""
+
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from lakehouse.contracts import Contract
+from lakehouse.decode import SOURCE_COLUMNS, VERDICT_COLUMNS
+from lakehouse.tables import DEAD_LETTERS
+
+PREFIX_BYTES = 1024
+_POSITION = SOURCE_COLUMNS[:3]
+
+
+def staged_columns(records: pa.RecordBatch, columns: list[pa.Array]) -> list[pa.Array]:
+    """Of a staging table: the `columns` of the contract are those of `records`."""
+    return [*columns, *(records[name] for name in _POSITION)]
+
+
+def raw_columns(contract: Contract, records: pa.RecordBatch) -> list[pa.Array]:
+    return [_repeated(contract.topic, records), *(records[name] for name in SOURCE_COLUMNS)]
+
+
+def letter_columns(
+    contract: Contract, records: pa.RecordBatch, verdicts: list[pa.Array], value_limit: int
+) -> list[pa.Array]:
+    """Of ops.dead_letters, each letter whole; of a value above the limit its beginning."""
+    value = records["value"]
+    is_cut = pc.greater(pc.binary_length(value), value_limit)
+    digest = pa.nulls(len(records), pa.string())
+    if pc.any(is_cut).as_py():
+        values = zip(value.to_pylist(), is_cut.to_pylist(), strict=True)
+        cut = [(whole, whole[:PREFIX_BYTES]) if cut else None for whole, cut in values]
+        digest = pa.array([each and sha256(each[0]).hexdigest() for each in cut], pa.string())
+        value = pc.if_else(is_cut, pa.array([each and each[1] for each in cut], pa.binary()), value)
+    return [
+        _repeated(contract.topic, records),
+        *(records[name] for name in (*_POSITION, "key")),
+        value,
+        pc.binary_length(records["value"]),
+        digest,
+        records["headers"],
+        *verdicts,
+        _repeated(contract.version, records),
+        _repeated(1, records),
+        *(pa.nulls(len(records), column.type) for column in DEAD_LETTERS.columns[-3:]),
+    ]
+
+
+def _repeated(value: str | int, records: pa.RecordBatch) -> pa.Array:
+    return pa.repeat(value, len(records))
+
+
+def messages_of(decoded: DataFrame) -> DataFrame:
+    """A frame with decoded_schema, with the names and types of the tables that hold messages."""
+    return decoded.withColumnsRenamed(
+        {"kafka_partition": "partition", "kafka_offset": "offset"}
+    ).withColumn("headers", F.from_json("headers", DEAD_LETTERS.spark_type("headers")))
+
+
+def dead_letter_rows(contract: Contract, messages: DataFrame, value_limit: int) -> DataFrame:
+    """Of a frame with the columns of raw, error_class and error_detail, as ops.dead_letters."""
+    message = [*_POSITION[:2], "kafka_timestamp", "timestamp_type", *SOURCE_COLUMNS[4:]]
+    schema = pa.schema(DEAD_LETTERS.columns)
+
+    def letters(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            records = batch.select(range(len(message))).rename_columns(list(SOURCE_COLUMNS))
+            verdicts = batch.columns[len(message) :]
+            columns = letter_columns(contract, records, verdicts, value_limit)
+            cast = [each.cast(field.type) for each, field in zip(columns, schema, strict=True)]
+            yield pa.RecordBatch.from_arrays(cast, schema=schema)
+
+    verdict = [column.name for column in VERDICT_COLUMNS]
+    return messages.select(*message, *verdict).mapInArrow(letters, from_arrow_schema(schema))

@@ -1,0 +1,113 @@
+"""Rows -> the partitions that Iceberg would put them in; positions; parts of ranges."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import fs
+
+from lakehouse.consume import Range
+from lakehouse.held import is_among
+from lakehouse.intake import MESSAGES_PER_TASK, _parts, event_keys
+from lakehouse.layout import FIELD_ID, Partition, _with_ids
+from lakehouse.parquet import FileWriter
+
+SCHEMA = pa.schema([pa.field("user_id", pa.string()), pa.field("at", pa.timestamp("us", tz="UTC"))])
+BY_DAY_AND_USER = (
+    Partition("at_day", "at", "day", None),
+    Partition("user_id_bucket", "user_id", "bucket", 4),
+)
+LATE, EARLY = datetime(2026, 3, 1, 23, 59, 59, 999999, UTC), datetime(2026, 3, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> SimpleNamespace:
+    """As layout_of has it, on this machine's own files."""
+    store = fs.LocalFileSystem()
+    (tmp_path / "t" / "data").mkdir(parents=True)
+
+    class Folders:
+        """A store has no folders to be made first."""
+
+        def open_output_stream(self, path: str):
+            store.create_dir(str(Path("/", path).parent))
+            return store.open_output_stream("/" + path)
+
+    return SimpleNamespace(
+        folder=f"s3:/{tmp_path}/t/data",
+        schema=SCHEMA,
+        partitions=BY_DAY_AND_USER,
+        columns={},
+        filesystem=Folders,
+    )
+
+
+def test_rows_go_to_the_files_of_their_partitions(layout):
+    """Iceberg's specification has the hash of "iceberg", 1210000089, which is 1 modulo 4."""
+    writer = FileWriter(layout)
+    writer.add([pa.array(["iceberg", None]), pa.array([LATE, LATE], SCHEMA.types[1])])
+    writer.add([pa.array(["iceberg", "iceberg"]), pa.array([EARLY, LATE], SCHEMA.types[1])])
+    files = {file.partition: file for file in writer.close()}
+    rows = {partition: file.rows for partition, file in files.items()}
+    assert rows == {("2026-03-01", 1): 2, ("2026-03-01", None): 1, ("2026-03-02", 1): 1}
+    guests = files["2026-03-01", None]
+    assert "/at_day=2026-03-01/user_id_bucket=null/" in guests.path
+    path = Path("/", guests.path.removeprefix("s3:/"))
+    assert path.stat().st_size == guests.size
+    assert pq.read_table(path).to_pylist() == [{"user_id": None, "at": LATE}]
+
+
+def test_each_row_group_says_where_it_begins(layout, monkeypatch):
+    monkeypatch.setattr("lakehouse.parquet.BUFFER_BYTES", 0)
+    writer = FileWriter(layout)
+    for _ in range(3):
+        writer.add([pa.array(["iceberg"]), pa.array([LATE], SCHEMA.types[1])])
+    (file,) = writer.close()
+    assert (file.rows, len(file.split_offsets), file.split_offsets[0]) == (3, 3, 4)
+    assert sorted(file.split_offsets) == list(file.split_offsets)
+
+
+def test_more_partitions_than_files_may_be_open_are_written_too(layout, monkeypatch):
+    monkeypatch.setattr("lakehouse.parquet.OPEN_FILES", 2)
+    writer = FileWriter(layout)
+    days = [datetime(2026, 3, day, tzinfo=UTC) for day in range(1, 8)]
+    writer.add([pa.array(["iceberg"] * 7), pa.array(days, SCHEMA.types[1])])
+    assert sorted(file.partition[0] for file in writer.close()) == [
+        f"2026-03-0{day}" for day in range(1, 8)
+    ]
+
+
+def test_a_field_has_the_ids_of_iceberg_and_so_has_what_it_holds():
+    headers = pa.field("headers", pa.list_(pa.struct([("key", pa.string())])))
+    inner = {"type": "struct", "fields": [{"id": 9, "name": "key", "type": "string"}]}
+    known = {"id": 7, "type": {"type": "list", "element-id": 8, "element": inner}}
+    found = _with_ids(headers, known)
+    element = found.type.value_field
+    assert [f.metadata[FIELD_ID] for f in (found, element, element.type[0])] == [b"7", b"8", b"9"]
+
+
+def test_the_hash_of_an_id_is_that_of_spark(spark):
+    ids = ["e1", "", "Ünïcode ☕", "x" * 100]
+    rows = spark.createDataFrame([(each,) for each in ids], "id STRING")
+    expected = [row[0] for row in rows.selectExpr("xxhash64(id)").collect()]
+    assert event_keys(pa.array(ids)).tolist() == expected
+
+
+def test_positions_are_told_apart_by_partition_and_offset():
+    held = {0: np.array([5, 7]), 3: np.array([6]), 4: np.array([], np.int64)}
+    partitions, offsets = pa.array([0, 0, 0, 3, 3, 1, 4]), pa.array([5, 6, 8, 6, 7, 5, 5])
+    expected = [True, False, False, True, False, False, False]
+    assert is_among(held, partitions, offsets).tolist() == expected
+
+
+def test_few_messages_are_one_task_and_many_are_parted_evenly():
+    assert _parts([Range(0, 5, 8), Range(1, 0, 4)], 2) == [[Range(0, 5, 8), Range(1, 0, 4)]]
+    n = MESSAGES_PER_TASK
+    assert _parts([Range(0, 0, n), Range(1, 10, 10 + 3 * n)], 2) == [
+        [Range(0, 0, n), Range(1, 10, 10 + n)],
+        [Range(1, 10 + n, 10 + 3 * n)],
+    ]
