@@ -18,6 +18,8 @@
         {{ return("days were days of " ~ build.reporting_time_zone ~ ", and are of " ~ zone) }}
     {%- elif build.events_snapshot_id not in comparable.events -%}
         {{ return("the events of its last build can't be compared with those of now") }}
+    {%- elif not node.config.meta.get("shows_products_if") -%}
+        {{ return(none) }}
     {%- elif build.products_snapshot_id not in comparable.products -%}
         {{ return("the products of its last build are no longer held") }}
     {%- elif build.products_snapshot_id != products.snapshot_id and not is_indexed -%}
