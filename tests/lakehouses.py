@@ -5,8 +5,10 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import broker
+import psutil
 from confluent_kafka.admin import AdminClient, NewTopic
 from pyarrow import fs
 from pyspark.sql import SparkSession
@@ -114,6 +116,8 @@ class Lakehouse:
 class Job(subprocess.Popen):
     """A job in a process of its own; a pipe that nobody reads could hold it up."""
 
+    started: ClassVar[list["Job"]] = []
+
     def __init__(self, words: list[str], home: Home):
         self._log = home.path / f"job-{time.monotonic_ns()}.log"
         with self._log.open("w") as log:
@@ -125,9 +129,21 @@ class Job(subprocess.Popen):
                 stderr=subprocess.STDOUT,
             )
 
+        self.started.append(self)
+
     @property
     def printed(self) -> str:
         return self._log.read_text()
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Those that a test left behind, because it was ended itself."""
+        for job in cls.started:
+            if job.poll() is None:
+                for child in psutil.Process(job.pid).children(recursive=True):
+                    child.kill()
+                job.kill()
+                job.wait()
 
 
 def session_of(spark: SparkSession, home: Home, **other: str) -> SparkSession:

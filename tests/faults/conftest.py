@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from lakehouses import FaultHome, Lakehouse, session_of, store_of
+from lakehouses import FaultHome, Job, Lakehouse, session_of, store_of
 from pyspark.sql import SparkSession
 
 from lakehouse.settings import Settings
@@ -43,6 +43,7 @@ def services(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
             processes.start(service, print)
         yield served
     finally:
+        Job.end_all()
         processes.down(served, print)
 
 
