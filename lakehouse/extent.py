@@ -1,4 +1,4 @@
-"""A micro-batch, before anything of it is written: how much it is, from where to where."""
+"""A micro-batch, before anything of it is committed: how much it is, from where to where."""
 
 from dataclasses import dataclass
 
@@ -17,17 +17,8 @@ class Rejections:
 
 @dataclass(frozen=True)
 class Extent:
-    """What a micro-batch holds, before anything of it is written."""
+    """What a micro-batch holds, before anything of it is committed."""
 
     read: int
-    starts: Frontier
     ends: Frontier
     rejections: list[Rejections]
-
-    @property
-    def rejected(self) -> int:
-        return sum(each.count for each in self.rejections)
-
-    def is_past(self, frontier: Frontier) -> bool:
-        """Whether all of it is new to a table that has come this far."""
-        return all(start >= frontier.get(partition, 0) for partition, start in self.starts.items())

@@ -158,7 +158,6 @@ class _Rejections:
 
 def _extent(ranges: list[Range], found: list[Taken]) -> Extent:
     """Of all tasks; a class is shown by the first of its messages."""
-    starts: Frontier = {each.partition: each.start for each in ranges}
     ends: Frontier = {each.partition: each.end for each in ranges}
     rejections: dict[str, Rejections] = {}
     for each in (each for taken in found for each in taken.rejections):
@@ -168,7 +167,7 @@ def _extent(ranges: list[Range], found: list[Taken]) -> Extent:
                 each.error_class, known.count + each.count, first.partition, first.offset
             )
         rejections[each.error_class] = each
-    return Extent(sum(taken.read for taken in found), starts, ends, list(rejections.values()))
+    return Extent(sum(taken.read for taken in found), ends, list(rejections.values()))
 
 
 def files_of(found: list[Taken], table: Table) -> list[DataFile]:
