@@ -31,13 +31,14 @@ from lakehouse.audit import audit
 from lakehouse.consume import Range
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import reported
+from lakehouse.iceberg import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.intake import Intake, Taken
 from lakehouse.rows import raw_columns
 from lakehouse.settings import Settings
 from lakehouse.stack import artifacts
 from lakehouse.stack.home import Home, StackSettings
-from lakehouse.tables import current_snapshot, tables_of
+from lakehouse.tables import tables_of
 
 
 class Part(Intake):

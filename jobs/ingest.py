@@ -9,10 +9,11 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
+from lakehouse.iceberg import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.job import run
 from lakehouse.settings import Settings
-from lakehouse.tables import TABLES, current_snapshot
+from lakehouse.tables import TABLES
 
 
 def parse() -> argparse.Namespace:

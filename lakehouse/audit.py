@@ -44,18 +44,11 @@ from lakehouse.evidence import (
 from lakehouse.files import damaged_files
 from lakehouse.findings import Finding, another_topic, findings_of, frontier_findings
 from lakehouse.generations import generation_of
+from lakehouse.iceberg import create_missing
 from lakehouse.kafka import read_topics
 from lakehouse.lock import writer_locks
 from lakehouse.settings import Settings
-from lakehouse.tables import (
-    DEAD_LETTERS,
-    DUPLICATES,
-    TABLES,
-    Table,
-    create_missing,
-    raw_table,
-    staging_table,
-)
+from lakehouse.tables import DEAD_LETTERS, DUPLICATES, TABLES, Table, raw_table, staging_table
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (the name that PySpark's users know)
 
-from lakehouse.commit import iceberg_table, snapshots
+from lakehouse.iceberg import iceberg_table, snapshots
 from lakehouse.tables import Table
 
 # Partition -> the first offset that the table has not seen.
@@ -52,7 +52,9 @@ def read_bookmark(spark: SparkSession, table: Table, topic: str) -> Bookmark:
             next_offsets = bookmark.pop("next_offsets")
             frontier = {int(partition): offset for partition, offset in next_offsets.items()}
             return Bookmark(frontier, Origin(**bookmark), snapshot_id)
-    return Bookmark(_frontier_of_rows(spark, table, topic), None, snapshot_id)
+    # A query, even on a table without rows, takes a cold session seconds.
+    frontier = _frontier_of_rows(spark, table, topic) if current else {}
+    return Bookmark(frontier, None, snapshot_id)
 
 
 def first_offsets(spark: SparkSession, table: Table, topic: str) -> Frontier:

@@ -8,9 +8,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.aside import duplicate_rows
-from lakehouse.commit import iceberg_table, replace
+from lakehouse.commit import replace
 from lakehouse.contracts import Contract
 from lakehouse.duplicates import POSITION
+from lakehouse.iceberg import iceberg_table
 from lakehouse.placement import (
     NEW_DUPLICATE,
     NEW_LETTER,

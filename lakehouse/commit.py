@@ -1,7 +1,7 @@
 """Files or rows -> a table: one change, and only on top of the snapshot that was looked at."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +10,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.data_file import DataFile
+from lakehouse.iceberg import iceberg_table, snapshots
 from lakehouse.retry import cause
 from lakehouse.tables import Table
 
@@ -21,21 +22,6 @@ log = logging.getLogger("lakehouse.commit")
 
 class TableMovedError(Exception):
     """Another commit came first, or this one broke on its way; main is as it was."""
-
-
-def iceberg_table(spark: SparkSession, table: Table) -> Any:
-    """org.apache.iceberg.Table, as it is now: a tenth of the cost of a query on its metadata."""
-    loader = spark._jvm.org.apache.iceberg.spark.Spark3Util  # type: ignore[union-attr]
-    return loader.loadIcebergTable(spark._jsparkSession, table.identifier)
-
-
-def snapshots(table: Any, head: Any = None) -> Iterator[Any]:
-    """org.apache.iceberg.Snapshot, from `head`, or the current one, back to the oldest left."""
-    snapshot = head or table.currentSnapshot()
-    while snapshot:
-        yield snapshot
-        parent = snapshot.parentId()
-        snapshot = None if parent is None else table.snapshot(parent)
 
 
 def append(

@@ -21,6 +21,7 @@ from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
 from lakehouse.generations import in_kafka, recorded
+from lakehouse.iceberg import create_missing
 from lakehouse.kafka import (
     Topic,
     client_options,
@@ -32,7 +33,7 @@ from lakehouse.lock import writer_locks
 from lakehouse.preflight import Plan, accept, plan
 from lakehouse.retry import cause, is_transient, retrying
 from lakehouse.settings import Settings
-from lakehouse.tables import create_missing, tables_of
+from lakehouse.tables import tables_of
 from lakehouse.thresholds import DeadLetterLimits
 from lakehouse.write import Writer, Written
 

@@ -12,8 +12,8 @@ from pyarrow import fs
 from pyiceberg_core import transform
 from pyspark.sql import SparkSession
 
-from lakehouse.commit import iceberg_table
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg import iceberg_table
 from lakehouse.metrics import Column
 from lakehouse.s3_object import catalog_properties
 from lakehouse.tables import Table

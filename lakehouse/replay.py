@@ -17,6 +17,7 @@ from lakehouse.dead_letters import DISCARDED, IS_OPEN
 from lakehouse.decode import decode
 from lakehouse.duplicates import POSITION
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg import create_missing
 from lakehouse.level import level
 from lakehouse.lock import writer_locks
 from lakehouse.placement import (
@@ -34,7 +35,7 @@ from lakehouse.placement import (
 )
 from lakehouse.settings import Settings
 from lakehouse.slices import Asked, Slice, slices
-from lakehouse.tables import DEAD_LETTERS, DUPLICATES, create_missing, tables_of
+from lakehouse.tables import DEAD_LETTERS, DUPLICATES, tables_of
 from lakehouse.write import ATTEMPTS
 
 MESSAGES_PER_SLICE = 1_000_000

@@ -1,10 +1,8 @@
 """What a table is: contracts -> DDL of raw.*, staging.stg_* and ops.*."""
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_type
 
 from lakehouse.contracts import HEADERS, KAFKA_COLUMNS, PRODUCT_METADATA, USER_EVENTS, Contract
@@ -217,23 +215,3 @@ def tables_of(contract: Contract) -> tuple[Table, ...]:
     """Where the messages of a topic go: raw, which holds all; staging; and the others."""
     others = (DUPLICATES,) if contract.topic == USER_EVENTS.topic else ()
     return raw_table(contract), staging_table(contract), *others, DEAD_LETTERS
-
-
-def current_snapshot(spark: SparkSession, table: Table) -> int | None:
-    """Its id; None while nothing was written."""
-    main = spark.table(f"{table.identifier}.refs").where("name = 'main'").head()
-    return main.snapshot_id if main else None
-
-
-def create_missing(spark: SparkSession) -> None:
-    """Make namespaces, tables and columns that are not there; change nothing else."""
-    for namespace in sorted({table.name.split(".")[0] for table in TABLES}):
-        spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{namespace}")
-    warehouse = spark.conf.get(f"spark.sql.catalog.{CATALOG}.warehouse") or ""
-    for table in TABLES:
-        spark.sql(table.ddl(warehouse))
-        existing = spark.table(table.identifier).columns
-        for before, name in pairwise(table.column_names):
-            if name not in existing:
-                column = f"{name} {table.spark_type(name)} AFTER {before}"
-                spark.sql(f"ALTER TABLE {table.identifier} ADD COLUMN {column}")

@@ -24,18 +24,12 @@ from lakehouse.duplicates import POSITION, find_repeated
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
 from lakehouse.held import Held, held_of
+from lakehouse.iceberg import current_snapshot
 from lakehouse.intake import Intake, files_of
 from lakehouse.layout import Layout, layout_of
 from lakehouse.parquet import write_rows
 from lakehouse.slices import Offsets, is_any_of
-from lakehouse.tables import (
-    DEAD_LETTERS,
-    DUPLICATES,
-    Table,
-    current_snapshot,
-    staging_table,
-    tables_of,
-)
+from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, staging_table, tables_of
 
 # Of one append, where others commit to the table at the same time.
 ATTEMPTS = 5

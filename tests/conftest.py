@@ -35,8 +35,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         home.write_spark_conf()
         for name, value in home.environment.items():
             patch.setenv(name, value)
-        # Jobs of seconds are compiled for longer than they run: half the CPU time of each.
-        patch.setenv("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
         yield home
 
 

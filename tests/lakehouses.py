@@ -16,11 +16,12 @@ from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wai
 
 from lakehouse.audit import Audit, audit
 from lakehouse.contracts import CONTRACTS
+from lakehouse.iceberg import create_missing, current_snapshot
 from lakehouse.ingest import TopicReport, ingest
 from lakehouse.kafka import read_topics
 from lakehouse.settings import Settings
 from lakehouse.stack.home import REGION, REPOSITORY, Home, StackSettings
-from lakehouse.tables import TABLES, create_missing, current_snapshot
+from lakehouse.tables import TABLES
 
 PARTITIONS = 2
 # Of jobs that may be killed: their locks are soon taken over.

@@ -2,7 +2,7 @@
 
 from broker import EVENT
 
-from lakehouse.commit import iceberg_table
+from lakehouse.iceberg import iceberg_table
 from lakehouse.tables import DEAD_LETTERS, RAW_USER_EVENTS, STG_USER_EVENTS
 
 

@@ -13,10 +13,11 @@ from faults.proxy import Fault, FaultProxy, Rule, fault_proxy, share
 from lakehouse import commit, write
 from lakehouse.commit import append
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg import create_missing, current_snapshot
 from lakehouse.maintenance import expire
 from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka, ObjectStore
-from lakehouse.tables import STG_USER_EVENTS, TABLES, Table, create_missing, current_snapshot
+from lakehouse.tables import STG_USER_EVENTS, TABLES, Table
 
 EVENT = (
     '{{"event_id":"e{id}","user_id":"u","product_id":"P1","event_type":"view",'

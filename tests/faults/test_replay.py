@@ -12,9 +12,10 @@ from lakehouse import replay as replay_module
 from lakehouse.changes import Tables
 from lakehouse.contracts import CONTRACTS, USER_EVENTS, Rejected
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg import current_snapshot
 from lakehouse.replay import replay
 from lakehouse.slices import Asked, Offsets
-from lakehouse.tables import DEAD_LETTERS, DUPLICATES, STG_USER_EVENTS, current_snapshot
+from lakehouse.tables import DEAD_LETTERS, DUPLICATES, STG_USER_EVENTS
 
 TABLES = (STG_USER_EVENTS, DUPLICATES, DEAD_LETTERS)
 STAGED = STG_USER_EVENTS.identifier

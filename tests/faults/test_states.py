@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from lakehouse import maintenance, write
-from lakehouse.commit import iceberg_table, snapshots
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg import iceberg_table, snapshots
 from lakehouse.tables import USER_EVENTS, tables_of
 
 STATES = int(os.environ.get("STATES", 3))

@@ -18,17 +18,11 @@ from confluent_kafka.admin import (
 from lakehouse import ingest as ingest_module
 from lakehouse.accepted import Gap
 from lakehouse.bookmarks import Origin, read_bookmark
-from lakehouse.commit import iceberg_table
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg import current_snapshot, iceberg_table
 from lakehouse.kafka import read_topics
-from lakehouse.tables import (
-    RAW_USER_EVENTS,
-    STG_USER_EVENTS,
-    TABLES,
-    current_snapshot,
-    tables_of,
-)
+from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES, tables_of
 
 EVENT = (
     '{{"event_id":"{}","user_id":"u","product_id":"P1","event_type":"view",'

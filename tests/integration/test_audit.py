@@ -12,8 +12,8 @@ import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit import audit
-from lakehouse.commit import iceberg_table
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg import create_missing, current_snapshot, iceberg_table
 from lakehouse.ingest import ingest
 from lakehouse.kafka import read_topics
 from lakehouse.stack.home import REPOSITORY
@@ -23,8 +23,6 @@ from lakehouse.tables import (
     DUPLICATES,
     RAW_USER_EVENTS,
     STG_USER_EVENTS,
-    create_missing,
-    current_snapshot,
 )
 
 pytestmark = pytest.mark.usefixtures("topics")

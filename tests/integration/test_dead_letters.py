@@ -13,10 +13,11 @@ from lakehouse import dead_letters
 from lakehouse.contracts import CONTRACTS, USER_EVENTS
 from lakehouse.dead_letters import Position, Selection
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg import create_missing, current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.maintenance import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
-from lakehouse.tables import DEAD_LETTERS, create_missing, current_snapshot
+from lakehouse.tables import DEAD_LETTERS
 
 pytestmark = pytest.mark.usefixtures("topics")
 # Other tests' letters are of another day.
