@@ -11,7 +11,7 @@ from lakehouse.aside import duplicate_rows
 from lakehouse.commit import replace
 from lakehouse.contracts import Contract
 from lakehouse.duplicates import POSITION
-from lakehouse.iceberg import iceberg_table
+from lakehouse.iceberg import current_snapshot
 from lakehouse.placement import (
     NEW_DUPLICATE,
     NEW_LETTER,
@@ -122,8 +122,7 @@ class Tables:
     def look(self, tables: Iterable[Table]) -> None:
         """What is applied after this was worked out from what is current now."""
         for table in tables:
-            snapshot = iceberg_table(self._spark, table).currentSnapshot()
-            self._snapshots[table] = snapshot.snapshotId() if snapshot else None
+            self._snapshots[table] = current_snapshot(self._spark, table)
 
     def apply(self, change: Change) -> None:
         """TableMovedError if the table is no longer the one that was looked at."""

@@ -10,7 +10,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.data_file import DataFile
-from lakehouse.iceberg import iceberg_table, snapshots
+from lakehouse.iceberg import iceberg_table, java_class, snapshots
 from lakehouse.retry import cause
 from lakehouse.tables import Table
 
@@ -38,11 +38,12 @@ def append(
     target = iceberg_table(spark, table)
     # One that merges small lists of files at times, or one that has nothing to merge.
     update = target.newAppend() if files else target.newFastAppend()
-    iceberg: Any = spark._jvm.org.apache.iceberg  # type: ignore[union-attr]
-    spec, mapper = target.spec(), iceberg.util.JsonUtil.mapper()
+    mapper = java_class(spark._jvm, "org.apache.iceberg.util.JsonUtil").mapper()
+    parser = java_class(spark._jvm, "org.apache.iceberg.ContentFileParser")
+    spec = target.spec()
     for file in files:
         described = mapper.readTree(file.in_json(spec.specId()))
-        update.appendFile(iceberg.ContentFileParser.fromJson(described, spec))
+        update.appendFile(parser.fromJson(described, spec))
     for key, value in properties.items():
         update.set(key, value)
     _swap(spark, table, target, update.apply(), after)
@@ -61,9 +62,10 @@ def _swap(spark: SparkSession, table: Table, target: Any, snapshot: Any, after: 
     base = operations.current()
     if snapshot.parentId() != after:
         raise TableMovedError(f"{table.name} has a newer snapshot")
-    builder = spark._jvm.org.apache.iceberg.TableMetadata.buildFrom(base)  # type: ignore[union-attr]
+    metadata = java_class(spark._jvm, "org.apache.iceberg.TableMetadata")
+    following = metadata.buildFrom(base).setBranchSnapshot(snapshot, "main").build()
     try:
-        operations.commit(base, builder.setBranchSnapshot(snapshot, "main").build())
+        operations.commit(base, following)
     except (PySparkException, Py4JJavaError) as error:
         found = iceberg_table(spark, table)
         if snapshot.snapshotId() in (each.snapshotId() for each in snapshots(found)):

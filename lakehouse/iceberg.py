@@ -1,17 +1,40 @@
 """Iceberg's own API, beside Spark's SQL: a tenth of the cost of a query on metadata."""
 
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from lakehouse.tables import CATALOG, TABLES, Table
 
 
+def java_class(jvm: Any, name: str) -> Any:
+    """By its whole name: of one with dots, py4j looks for each beginning in every jar there is."""
+    return getattr(jvm, name)
+
+
+def as_dict(jvm: Any, mapping: Any) -> dict[str, str]:
+    """Of a java.util.Map, in one call instead of two for each of its entries, and 20 ms at the end.
+
+    The same goes for other collections: PySpark looks at the exception that ends them as at a
+    query's.
+    """
+    mapper = java_class(jvm, "org.apache.iceberg.util.JsonUtil").mapper()
+    return json.loads(mapper.writeValueAsString(mapping))
+
+
 def iceberg_table(spark: SparkSession, table: Table) -> Any:
     """org.apache.iceberg.Table, as it is now."""
     return _spark3_util(spark).loadIcebergTable(spark._jsparkSession, table.identifier)
+
+
+def fields_of(spark: SparkSession, table: Any) -> list[dict[str, Any]]:
+    """Of its schema, as the specification of Iceberg has them in JSON."""
+    parser = java_class(spark._jvm, "org.apache.iceberg.SchemaParser")
+    return json.loads(parser.toJson(table.schema()))["fields"]
 
 
 def snapshots(table: Any, head: Any = None) -> Iterator[Any]:
@@ -31,29 +54,19 @@ def current_snapshot(spark: SparkSession, table: Table) -> int | None:
 
 def create_missing(spark: SparkSession) -> None:
     """Make namespaces, tables and columns that are not there; change nothing else."""
-    existing = _existing(spark)
     warehouse = spark.conf.get(f"spark.sql.catalog.{CATALOG}.warehouse") or ""
     for table in TABLES:
-        if table.name not in existing:
+        try:
+            columns = {field["name"] for field in fields_of(spark, iceberg_table(spark, table))}
+        except AnalysisException:
             spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {table.identifier.rpartition('.')[0]}")
             spark.sql(table.ddl(warehouse))
             continue
-        columns = {column.name() for column in iceberg_table(spark, table).schema().columns()}
         for before, name in pairwise(table.column_names):
             if name not in columns:
                 column = f"{name} {table.spark_type(name)} AFTER {before}"
                 spark.sql(f"ALTER TABLE {table.identifier} ADD COLUMN {column}")
 
 
-def _existing(spark: SparkSession) -> set[str]:
-    """Names of the catalog's tables."""
-    catalog = _spark3_util(spark).loadIcebergCatalog(spark._jsparkSession, CATALOG)
-    return {
-        str(table)
-        for namespace in catalog.listNamespaces()
-        for table in catalog.listTables(namespace)
-    }
-
-
 def _spark3_util(spark: SparkSession) -> Any:
-    return spark._jvm.org.apache.iceberg.spark.Spark3Util  # type: ignore[union-attr]
+    return java_class(spark._jvm, "org.apache.iceberg.spark.Spark3Util")

@@ -13,7 +13,7 @@ from pyiceberg_core import transform
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import iceberg_table
+from lakehouse.iceberg import as_dict, fields_of, iceberg_table, java_class
 from lakehouse.metrics import Column
 from lakehouse.s3_object import catalog_properties
 from lakehouse.tables import Table
@@ -104,15 +104,15 @@ class Layout:
 def layout_of(spark: SparkSession, table: Table) -> Layout:
     """As the table is now: columns and partitions may have been added to it."""
     loaded = iceberg_table(spark, table)
-    parser = spark._jvm.org.apache.iceberg  # type: ignore[union-attr]
-    fields = json.loads(parser.SchemaParser.toJson(loaded.schema()))["fields"]
+    fields = fields_of(spark, loaded)
     ids = {field["name"]: field for field in fields}
     schema = pa.schema([_with_ids(column, ids[column.name]) for column in table.columns])
     names = {field["id"]: field["name"] for field in fields}
-    spec = json.loads(parser.PartitionSpecParser.toJson(loaded.spec()))
+    specs = java_class(spark._jvm, "org.apache.iceberg.PartitionSpecParser")
+    spec = json.loads(specs.toJson(loaded.spec()))
     partitions = tuple(_partition(table, field, names) for field in spec["fields"])
-    store = Store.of(catalog_properties(spark) | dict(loaded.io().properties()))
-    config = parser.MetricsConfig.forTable(loaded)
+    store = Store.of(catalog_properties(spark) | as_dict(spark._jvm, loaded.io().properties()))
+    config = java_class(spark._jvm, "org.apache.iceberg.MetricsConfig").forTable(loaded)
     columns = {
         field["name"]: Column(
             field["id"], field["type"], config.columnMode(field["name"]).toString()

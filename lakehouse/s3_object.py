@@ -14,6 +14,7 @@ from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg import as_dict, java_class
 from lakehouse.tables import CATALOG
 
 NOT_FOUND = 404
@@ -34,10 +35,11 @@ class Version:
 
 
 def catalog_properties(spark: SparkSession) -> dict[str, str]:
+    settings = spark._jsparkSession.conf().getAllAsJava()
     prefix = f"spark.sql.catalog.{CATALOG}."
     return {
         name.removeprefix(prefix): value
-        for name, value in spark.conf.getAll.items()
+        for name, value in as_dict(spark._jvm, settings).items()
         if name.startswith(prefix)
     }
 
@@ -54,20 +56,20 @@ class S3Object:
                 f"Set spark.sql.catalog.{CATALOG}.warehouse to s3://BUCKET/FOLDER",
             )
         self._bucket, self._key = warehouse.netloc, key
-        self._io = jvm.org.apache.iceberg.aws.s3.S3FileIO()
+        self._io = java_class(jvm, "org.apache.iceberg.aws.s3.S3FileIO")()
         self._io.initialize(properties)
         self._client = self._io.client()
-        self._model = jvm.software.amazon.awssdk.services.s3.model
-        self._content = jvm.software.amazon.awssdk.core.sync.RequestBody
-        self._options = (
-            jvm.software.amazon.awssdk.awscore.AwsRequestOverrideConfiguration.builder()
-            .apiCallTimeout(jvm.java.time.Duration.ofSeconds(TIMEOUT_SECONDS))
-            .build()
-        )
+        sdk = "software.amazon.awssdk"
+        self._get = java_class(jvm, f"{sdk}.services.s3.model.GetObjectRequest")
+        self._put = java_class(jvm, f"{sdk}.services.s3.model.PutObjectRequest")
+        self._content = java_class(jvm, f"{sdk}.core.sync.RequestBody")
+        options = java_class(jvm, f"{sdk}.awscore.AwsRequestOverrideConfiguration")
+        timeout = java_class(jvm, "java.time.Duration").ofSeconds(TIMEOUT_SECONDS)
+        self._options = options.builder().apiCallTimeout(timeout).build()
 
     def read(self) -> Version | None:
         """None if there is no such object."""
-        request = self._addressed(self._model.GetObjectRequest)
+        request = self._addressed(self._get)
         answer = self._unless((NOT_FOUND,), lambda: self._client.getObjectAsBytes(request.build()))
         if answer is None:
             return None
@@ -86,7 +88,7 @@ class S3Object:
         Without an etag: if there is an object. An answer that was lost on its way also comes out
         as None, as the client repeats the request: read it to know.
         """
-        request = self._addressed(self._model.PutObjectRequest)
+        request = self._addressed(self._put)
         request = request.ifMatch(etag) if etag else request.ifNoneMatch("*")
         refusals = (*CONDITION_FAILED, NOT_FOUND) if etag else CONDITION_FAILED
         content = self._content.fromString(body)

@@ -2,7 +2,7 @@
 
 from broker import EVENT
 
-from lakehouse.iceberg import iceberg_table
+from lakehouse.iceberg import iceberg_table, java_class
 from lakehouse.tables import DEAD_LETTERS, RAW_USER_EVENTS, STG_USER_EVENTS
 
 
@@ -27,16 +27,17 @@ def test_a_table_with_other_partitions_and_columns_takes_in_what_comes_then(lake
 def test_what_is_kept_of_each_file_is_what_iceberg_reads_in_its_footer(lakehouse):
     lakehouse.produce(EVENT.format(id="one"), EVENT.format(id="two") + " ", "no JSON", key="u")
     lakehouse.ingest()
-    iceberg = lakehouse.spark._jvm.org.apache.iceberg
+    metrics = java_class(lakehouse.spark._jvm, "org.apache.iceberg.MetricsConfig")
+    footers = java_class(lakehouse.spark._jvm, "org.apache.iceberg.parquet.ParquetUtil")
     for table in (RAW_USER_EVENTS, STG_USER_EVENTS, DEAD_LETTERS):
         loaded = iceberg_table(lakehouse.spark, table)
-        config = iceberg.MetricsConfig.forTable(loaded)
+        config = metrics.forTable(loaded)
         nested = {field.fieldId() for field in loaded.schema().columns() if _is_nested(field)}
         tasks = loaded.newScan().includeColumnStats().planFiles().iterator()
         while tasks.hasNext():
             file = tasks.next().file()
             source = loaded.io().newInputFile(file.location())
-            expected = iceberg.parquet.ParquetUtil.fileMetrics(source, config)
+            expected = footers.fileMetrics(source, config)
             assert file.recordCount() == expected.recordCount()
             for kept, read in (
                 (file.valueCounts(), expected.valueCounts()),
