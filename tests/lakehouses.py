@@ -24,6 +24,7 @@ from lakehouse.stack.home import REGION, REPOSITORY, Home, StackSettings
 from lakehouse.tables import TABLES
 
 PARTITIONS = 2
+CATALOG = "spark.sql.catalog.lake."
 # Of jobs that may be killed: their locks are soon taken over.
 LEASE_SECONDS = 2
 
@@ -150,14 +151,19 @@ class Job(subprocess.Popen):
 def session_of(spark: SparkSession, home: Home, **other: str) -> SparkSession:
     """In the same JVM, with the catalog of this home; `other` are settings of the catalog."""
     home.write_spark_conf()
+    lines = (home.path / "conf" / "spark-defaults.conf").read_text().splitlines()
+    settings = {name: value.strip() for name, _, value in (line.partition(" ") for line in lines)}
+    catalog = {name: value for name, value in settings.items() if name.startswith(CATALOG)}
+    more = {CATALOG + name.replace("_", "-"): value for name, value in other.items()}
+    return new_session(spark, catalog | more)
+
+
+def new_session(spark: SparkSession, settings: dict[str, str]) -> SparkSession:
     session = spark.newSession()
-    prefix = "spark.sql.catalog.lake."
-    for line in (home.path / "conf" / "spark-defaults.conf").read_text().splitlines():
-        name, _, value = line.partition(" ")
-        if name.startswith(prefix):
-            session.conf.set(name, value.strip())
-    for name, value in other.items():
-        session.conf.set(prefix + name.replace("_", "-"), value)
+    for name, value in settings.items():
+        session.conf.set(name, value)
+    # Loads the catalog: Iceberg's own API would, with the settings of the session that was last.
+    session.sql("SHOW NAMESPACES")
     return session
 
 

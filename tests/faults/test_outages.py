@@ -9,6 +9,7 @@ from threading import Thread, Timer
 import postgresql
 import pytest
 from faults.proxy import Fault, FaultProxy, Rule, fault_proxy, share
+from lakehouses import CATALOG, new_session
 
 from lakehouse import commit, write
 from lakehouse.commit import append
@@ -23,7 +24,6 @@ EVENT = (
     '{{"event_id":"e{id}","user_id":"u","product_id":"P1","event_type":"view",'
     '"event_timestamp":"2026-03-05T10:00:00Z","event_data":{{}}}}'
 )
-CATALOG = "spark.sql.catalog.lake."
 AWAY_SECONDS = 2
 
 
@@ -34,12 +34,10 @@ def short_waits(monkeypatch):
 
 def altered(lakehouse, lease=60, retry_seconds=300, **catalog):
     """The same tables, by a session with other settings of the catalog."""
-    session = lakehouse.spark.newSession()
-    for name, value in lakehouse.spark.conf.getAll.items():
-        if name.startswith(CATALOG):
-            session.conf.set(name, value)
-    for name, value in catalog.items():
-        session.conf.set(CATALOG + name, value)
+    known = lakehouse.spark.conf.getAll.items()
+    before = {name: value for name, value in known if name.startswith(CATALOG)}
+    changed = {CATALOG + name: value for name, value in catalog.items()}
+    session = new_session(lakehouse.spark, before | changed)
     update = {"writer_lease_seconds": lease, "retry_seconds": retry_seconds}
     return replace(lakehouse, spark=session, settings=lakehouse.settings.model_copy(update=update))
 
