@@ -10,7 +10,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from lakehouse.stack import artifacts, processes
+from lakehouse.stack import artifacts, class_archive, processes
 from lakehouse.stack.home import Home, StackSettings
 from lakehouse.stack.services import Kafka, ObjectStore
 
@@ -44,6 +44,7 @@ def services(prefix: str, distributions: list[str]) -> Iterator[Home]:
     with tempfile.TemporaryDirectory(prefix=prefix) as folder:
         home = Home(StackSettings(home=Path(folder), catalog_uri=None))
         artifacts.fetch(home.cache, distributions)
+        class_archive.make(home, console.print)
         with broker(home), store(home):
             yield home
 

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.contracts import CONTRACTS
 from lakehouse.settings import Settings
-from lakehouse.stack import artifacts, processes
+from lakehouse.stack import artifacts, class_archive, processes
 from lakehouse.stack.home import REPOSITORY, Home, StackSettings
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -33,6 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         home.move_taken_ports(tuple(home.ports))
         artifacts.fetch(home.cache)
         home.write_spark_conf()
+        class_archive.make(home, print)
         for name, value in home.environment.items():
             patch.setenv(name, value)
         yield home

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lakehouse.errors import reported
-from lakehouse.stack import artifacts, processes
+from lakehouse.stack import artifacts, class_archive, processes
 from lakehouse.stack.home import BIN, Home, StackSettings
 
 app = typer.Typer(
@@ -57,6 +57,7 @@ def env() -> None:
     home = Home(StackSettings())
     artifacts.fetch(home.cache)
     home.write_spark_conf()
+    class_archive.make(home, report)
     for name, value in home.exports.items():
         print(f"export {name}={shlex.quote(value)}")
     print(f'export PATH={shlex.quote(str(BIN))}:"$PATH"')

@@ -18,7 +18,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse.errors import LakehouseError
-from lakehouse.stack import artifacts
+from lakehouse.stack import artifacts, class_archive
 from lakehouse.stack.java import find_java_home
 
 REPOSITORY = Path(__file__).parents[2]
@@ -151,11 +151,23 @@ class Home:
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
         return {**os.environ, **self.exports, "PATH": path}
 
+    @property
+    def spark_jars(self) -> Path:
+        return artifacts.folder("spark", self.cache)
+
+    @property
+    def class_archive(self) -> Path:
+        return class_archive.archive_of(self.spark_jars, find_java_home())
+
     def write_spark_conf(self) -> None:
         """conf/spark-defaults.conf with its names filled in -> SPARK_CONF_DIR."""
         conf = self.path / "conf"
         conf.mkdir(exist_ok=True)
-        names = {**self.exports, "SPARK_JARS": str(artifacts.folder("spark", self.cache))}
+        names = {
+            **self.exports,
+            "SPARK_JARS": str(self.spark_jars),
+            "CLASS_ARCHIVE": class_archive.options(self.class_archive),
+        }
         template = string.Template((CONF / "spark-defaults.conf").read_text())
         write_privately(conf / "spark-defaults.conf", template.safe_substitute(names))
         shutil.copyfile(CONF / "log4j2.properties", conf / "log4j2.properties")

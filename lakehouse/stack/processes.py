@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import psutil
 
 from lakehouse.errors import LakehouseError
+from lakehouse.stack import class_archive
 from lakehouse.stack.home import Home, write_privately
 from lakehouse.stack.services import Kafka, ObjectStore, Service, Trino
 
@@ -78,6 +79,7 @@ def up(home: Home, report: Report) -> bool:
             for line in home.move_taken_ports(service.ports):
                 report(line)
         home.write_spark_conf()
+        class_archive.make(home, report)
         try:
             with ThreadPoolExecutor(max_workers=len(missing) or 1) as pool:
                 list(pool.map(lambda service: start(service, report), missing))

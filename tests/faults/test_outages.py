@@ -99,7 +99,7 @@ def end_and_start_again(service) -> Thread:
 def test_requests_to_the_store_that_fail_are_repeated_by_its_client(lakehouse):
     produce(lakehouse, 0, 20)
     with fault_proxy(lakehouse.home.ports["s3"]) as proxy:
-        proxy.rule = share(1, UNAVAILABLE=0.04, RESET_BEFORE=0.04, RESET_AFTER=0.04, DELAY=0.02)
+        proxy.rule = share(1, UNAVAILABLE=0.08, RESET_BEFORE=0.08, RESET_AFTER=0.08, DELAY=0.05)
         reports = behind(proxy, lakehouse, retries=8).ingest()
         assert min(proxy.counts.values()) > 0
         assert len(proxy.counts) == 5

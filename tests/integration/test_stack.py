@@ -3,6 +3,7 @@
 import os
 import signal
 
+import psutil
 import pytest
 
 from lakehouse.stack import processes
@@ -11,6 +12,11 @@ from lakehouse.stack import processes
 @pytest.fixture
 def kafka(stack):
     return processes.services(stack)[0]
+
+
+def test_spark_starts_with_the_classes_that_were_kept(stack, spark):
+    jvm = psutil.Process(spark._jvm.java.lang.ProcessHandle.current().pid())
+    assert str(stack.class_archive) in {mapped.path for mapped in jvm.memory_maps()}
 
 
 def test_a_second_up_is_a_no_op(stack):

@@ -43,7 +43,8 @@ def test_every_name_that_a_configuration_file_reads_is_set():
         SERVICES["kafka"]["environment"]
     )
     spark = (REPOSITORY / "conf" / "spark-defaults.conf").read_text()
-    names = set(re.findall(r"^spark.*\$\{(\w+)\}", spark, re.MULTILINE))
+    settings = [line for line in spark.splitlines() if line.startswith("spark.")]
+    names = set(re.findall(r"\$\{(\w+)\}", " ".join(settings)))
     dockerfile = (REPOSITORY / "docker" / "Dockerfile").read_text()
     unset = names - set(SERVICES["jobs"]["environment"])
     assert all(f"{name}=" in dockerfile for name in unset)
