@@ -20,8 +20,19 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session", autouse=True)
 def ended_in_order() -> None:
-    """A terminated test run stops its services too."""
-    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=1))
+    """A terminated test run stops its services too, and is not interrupted in that."""
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        pytest.exit("terminated", returncode=1)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """After the last test the services are stopped in any case."""
+    if nextitem is None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")
@@ -100,9 +111,9 @@ def topics(settings: Settings) -> AdminClient:
 
 
 @pytest.fixture
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The JDBC address of a PostgreSQL database that has the catalog's tables, for one test."""
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgresql.Server]:
+    """A PostgreSQL server that has the catalog's tables, for one test."""
     if not postgresql.IS_INSTALLED:
         pytest.skip("no PostgreSQL server is installed (`postgres` on PATH)")
-    with postgresql.server(tmp_path_factory.mktemp("postgresql")) as address:
-        yield address
+    with postgresql.server(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from lakehouse.stack.home import CONF
@@ -18,47 +20,76 @@ POSTGRES = Path(shutil.which("postgres") or (SERVERS[-1] if SERVERS else "")).re
 IS_INSTALLED = POSTGRES.is_file()
 
 
-def end_connections(address: str) -> None:
-    """As a server does that is shut down: their next use fails with 57P01."""
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-    url = address.removeprefix("jdbc:").replace("://", "://lakehouse@")
-    subprocess.run([POSTGRES.parent / "psql", url, "-c", end], check=True, capture_output=True)
+class Server:
+    """On a data folder of its own in `folder`, with the catalog's tables; may be killed."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._data = folder / "data"
+        # PostgreSQL refuses to run as root.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        if self._user:
+            shutil.chown(folder, self._user)
+            for parent in (folder.parent, folder.parent.parent):
+                parent.chmod(0o755)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"jdbc:postgresql://127.0.0.1:{self.port}/lake"
+        self._client = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "lakehouse"]
+        self._run("initdb", "-D", str(self._data), "-U", "lakehouse", "--auth=trust")
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        self._process = subprocess.Popen(
+            [
+                POSTGRES,
+                "-D",
+                self._data,
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(self.port),
+                "-k",
+                self._folder,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=self._user,
+            cwd="/",
+        )
+        for attempt in Retrying(stop=stop_after_delay(20), wait=wait_fixed(0.2), reraise=True):
+            with attempt:
+                self._run("pg_isready", *self._client)
+
+    def create_catalog(self) -> None:
+        self._run("createdb", *self._client, "lake")
+        self._run("psql", *self._client, "lake", input=(CONF / "catalog.sql").read_bytes())
+
+    def kill(self) -> None:
+        """Its processes for connections end when they notice; until then none can be started."""
+        children = psutil.Process(self._process.pid).children()
+        self._process.kill()
+        self._process.wait()
+        psutil.wait_procs(children, timeout=20)
+
+    def stop(self) -> None:
+        """Whoever is still connected."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(30)
+
+    def _run(self, program: str, *arguments: str, **options: object) -> None:
+        words = [POSTGRES.parent / program, *arguments]
+        subprocess.run(words, check=True, capture_output=True, user=self._user, cwd="/", **options)
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """Runs inside `with`, on a data folder in this one; yields its JDBC address."""
-    # PostgreSQL refuses to run as root.
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-        for parent in (folder.parent, folder.parent.parent):
-            parent.chmod(0o755)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = folder / "data"
-    address = ["-h", "127.0.0.1", "-p", str(port), "-U", "lakehouse"]
-
-    def run(program: str, *arguments: str, **options: object) -> None:
-        words = [POSTGRES.parent / program, *arguments]
-        subprocess.run(words, check=True, capture_output=True, user=user, cwd="/", **options)
-
-    run("initdb", "-D", str(data), "-U", "lakehouse", "--auth=trust")
-    process = subprocess.Popen(
-        [POSTGRES, "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        user=user,
-        cwd="/",
-    )
+def server(folder: Path) -> Iterator[Server]:
+    """Runs inside `with`."""
+    made = Server(folder)
+    made.start()
     try:
-        for attempt in Retrying(stop=stop_after_delay(20), wait=wait_fixed(0.2), reraise=True):
-            with attempt:
-                run("pg_isready", *address)
-        run("createdb", *address, "lake")
-        run("psql", *address, "lake", input=(CONF / "catalog.sql").read_bytes())
-        yield f"jdbc:postgresql://127.0.0.1:{port}/lake"
+        made.create_catalog()
+        yield made
     finally:
-        process.terminate()
-        process.wait(30)
+        made.stop()

@@ -10,7 +10,7 @@ from lakehouse.stack.home import REPOSITORY, Home, StackSettings
 
 
 def test_both_engines_share_a_postgresql_catalog(database, tmp_path):
-    home = Home(StackSettings(home=tmp_path / "home", catalog_uri=database))
+    home = Home(StackSettings(home=tmp_path / "home", catalog_uri=database.address))
     processes.up(home, print)
     try:
         for words in (
