@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pyspark
 
+from lakehouse.stack.java import find_java_home
+
 if TYPE_CHECKING:
     from lakehouse.stack.home import Home
 
@@ -35,25 +37,36 @@ def options(archive: Path) -> str:
 
 
 def make(home: "Home", report: Callable[[str], None]) -> None:
-    """Where there is none yet. Without it jobs run too, so it never fails."""
-    archive = home.class_archive
-    if archive.exists():
+    """Where there is none yet. Jobs run without it too, so this never fails."""
+    if home.class_archive.exists() or not _can_be_made():
         return
     report("preparing the start of Spark's jobs, once: about half a minute")
     home.write_spark_conf()
+    try:
+        _make(home)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = f"; {error.stderr.strip()[-300:]}" if hasattr(error, "stderr") else ""
+        report(f"it failed, and they will start more slowly: {error}{said}")
+    home.write_spark_conf()
+
+
+def _can_be_made() -> bool:
+    """It goes on top of the archive of Java's own classes, which some distributions leave out."""
+    return (find_java_home() / "lib" / "server" / "classes.jsa").exists()
+
+
+def _make(home: "Home") -> None:
+    archive = home.class_archive
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix="spark-") as folder:
         made = Path(folder) / archive.name
-        done = subprocess.run(
+        java = f"-XX:ArchiveClassesAtExit={shlex.quote(str(made))}"
+        subprocess.run(
             ["spark-submit", TRAINING, folder],
-            env=home.environment
-            | {"SPARK_SUBMIT_OPTS": f"-XX:ArchiveClassesAtExit={shlex.quote(str(made))}"},
+            env=home.environment | {"SPARK_SUBMIT_OPTS": java},
             capture_output=True,
             text=True,
+            check=True,
         )
-        if done.returncode or not made.exists():
-            report(f"Spark's jobs will start more slowly: {done.stderr.strip()[-300:]}")
-            return
         for other in archive.parent.glob("spark-*.jsa"):
             other.unlink()
         made.replace(archive)
-    home.write_spark_conf()
