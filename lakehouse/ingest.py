@@ -203,7 +203,8 @@ class _Run:
             .load()
             .writeStream.foreachBatch(self._write)
             .queryName(topic.name)
-            .option("checkpointLocation", Path(self._checkpoint.name).as_uri())
+            # A URI would have %20 for a blank, and Spark a folder of that name.
+            .option("checkpointLocation", f"file:{self._checkpoint.name}")
             .trigger(availableNow=True)
             .start()
         )

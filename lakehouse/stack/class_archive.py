@@ -45,8 +45,9 @@ def make(home: "Home", report: Callable[[str], None]) -> None:
     try:
         _make(home)
     except (OSError, subprocess.CalledProcessError) as error:
-        said = f"; {error.stderr.strip()[-300:]}" if hasattr(error, "stderr") else ""
-        report(f"it failed, and they will start more slowly: {error}{said}")
+        # spark-submit puts Python's stderr on stdout.
+        said = getattr(error, "stdout", "").strip()[-300:]
+        report(f"it failed, and they will start more slowly: {error} {said}")
     home.write_spark_conf()
 
 

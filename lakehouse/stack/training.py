@@ -23,7 +23,7 @@ def session(folder: Path) -> SparkSession:
     lake = f"spark.sql.catalog.{CATALOG}"
     return (
         SparkSession.builder.config(f"{lake}.uri", f"jdbc:sqlite:{file}")
-        .config(f"{lake}.warehouse", f"{folder.as_uri()}/warehouse")
+        .config(f"{lake}.warehouse", f"file:{folder}/warehouse")
         .config(f"{lake}.io-impl", "org.apache.iceberg.hadoop.HadoopFileIO")
         .getOrCreate()
     )
@@ -42,9 +42,9 @@ def train(spark: SparkSession, folder: Path) -> None:
     text.mkdir()
     (text / "a.txt").write_text("a")
     query = (
-        spark.readStream.text(text.as_uri())
+        spark.readStream.text(f"file:{text}")
         .writeStream.foreachBatch(lambda batch, number: None)
-        .option("checkpointLocation", f"{folder.as_uri()}/checkpoint")
+        .option("checkpointLocation", f"file:{folder}/checkpoint")
         .trigger(availableNow=True)
         .start()
     )
