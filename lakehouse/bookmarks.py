@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (the name that PySpark's users know)
 
-from lakehouse.iceberg import iceberg_table, snapshots
+from lakehouse.iceberg import as_dict, iceberg_table, snapshots
 from lakehouse.tables import Table
 
 # Partition -> the first offset that the table has not seen.
@@ -68,7 +68,9 @@ def snapshots_to_newest_bookmarks(spark: SparkSession, table: Table) -> int:
     needed = 0
     topics: set[str] = set()
     for depth, snapshot in enumerate(snapshots(iceberg_table(spark, table)), start=1):
-        bookmarks = {key for key in snapshot.summary() if key.startswith(_PROPERTY)}
+        bookmarks = {
+            key for key in as_dict(spark._jvm, snapshot.summary()) if key.startswith(_PROPERTY)
+        }
         if bookmarks - topics:
             needed = depth
         topics |= bookmarks

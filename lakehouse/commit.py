@@ -10,7 +10,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.data_file import DataFile
-from lakehouse.iceberg import iceberg_table, java_class, snapshots
+from lakehouse.iceberg import iceberg_table, java_class, json_mapper, snapshots
 from lakehouse.retry import cause
 from lakehouse.tables import Table
 
@@ -38,7 +38,7 @@ def append(
     target = iceberg_table(spark, table)
     # One that merges small lists of files at times, or one that has nothing to merge.
     update = target.newAppend() if files else target.newFastAppend()
-    mapper = java_class(spark._jvm, "org.apache.iceberg.util.JsonUtil").mapper()
+    mapper = json_mapper(spark._jvm)
     parser = java_class(spark._jvm, "org.apache.iceberg.ContentFileParser")
     spec = target.spec()
     for file in files:

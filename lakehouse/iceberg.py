@@ -16,14 +16,18 @@ def java_class(jvm: Any, name: str) -> Any:
     return getattr(jvm, name)
 
 
+def json_mapper(jvm: Any) -> Any:
+    """com.fasterxml.jackson.databind.ObjectMapper, the one that Iceberg has brought."""
+    return java_class(jvm, "org.apache.iceberg.util.JsonUtil").mapper()
+
+
 def as_dict(jvm: Any, mapping: Any) -> dict[str, str]:
     """Of a java.util.Map, in one call instead of two for each of its entries, and 20 ms at the end.
 
     The same goes for other collections: PySpark looks at the exception that ends them as at a
     query's.
     """
-    mapper = java_class(jvm, "org.apache.iceberg.util.JsonUtil").mapper()
-    return json.loads(mapper.writeValueAsString(mapping))
+    return json.loads(json_mapper(jvm).writeValueAsString(mapping))
 
 
 def iceberg_table(spark: SparkSession, table: Table) -> Any:

@@ -43,8 +43,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         home = Home(StackSettings())
         home.move_taken_ports(tuple(home.ports))
         artifacts.fetch(home.cache)
-        home.write_spark_conf()
         class_archive.make(home, print)
+        home.write_spark_conf()
         for name, value in home.environment.items():
             patch.setenv(name, value)
         yield home

@@ -56,8 +56,8 @@ def env() -> None:
     """Print shell exports: eval "$(make -s env)"."""
     home = Home(StackSettings())
     artifacts.fetch(home.cache)
-    home.write_spark_conf()
     class_archive.make(home, report)
+    home.write_spark_conf()
     for name, value in home.exports.items():
         print(f"export {name}={shlex.quote(value)}")
     print(f'export PATH={shlex.quote(str(BIN))}:"$PATH"')

@@ -37,7 +37,10 @@ def options(archive: Path) -> str:
 
 
 def make(home: "Home", report: Callable[[str], None]) -> None:
-    """Where there is none yet. Jobs run without it too, so this never fails."""
+    """Where there is none yet; the conf that is written next has it.
+
+    Jobs run without it too, so this never fails.
+    """
     if home.class_archive.exists() or not _can_be_made():
         return
     report("preparing the start of Spark's jobs, once: about half a minute")
@@ -48,7 +51,6 @@ def make(home: "Home", report: Callable[[str], None]) -> None:
         # spark-submit puts Python's stderr on stdout.
         said = getattr(error, "stdout", "").strip()[-300:]
         report(f"it failed, and they will start more slowly: {error} {said}")
-    home.write_spark_conf()
 
 
 def _can_be_made() -> bool:

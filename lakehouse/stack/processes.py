@@ -78,8 +78,8 @@ def up(home: Home, report: Report) -> bool:
                 report(f"{service.name} had crashed; the end of {service.log}:\n{_tail(service)}")
             for line in home.move_taken_ports(service.ports):
                 report(line)
-        home.write_spark_conf()
         class_archive.make(home, report)
+        home.write_spark_conf()
         try:
             with ThreadPoolExecutor(max_workers=len(missing) or 1) as pool:
                 list(pool.map(lambda service: start(service, report), missing))
