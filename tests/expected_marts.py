@@ -1,8 +1,11 @@
 """Values of messages -> all rows of the marts, computed by DuckDB from the JSON itself."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 import duckdb
+
+from lakehouse.demo import plain
 
 # Decimals from the digits of the message on; of an event that is sent again, one is counted.
 _EVENTS = """
@@ -83,3 +86,13 @@ def expected_marts(
         duck.execute(_EVENTS, {"values": list(events), "zone": zone})
         duck.execute(_PRODUCTS, {"values": list(products)})
         return {mart: set(duck.execute(sql).fetchall()) for mart, sql in MARTS.items()}
+
+
+def assert_as_generated(query, expected: dict) -> None:
+    """`expected` is what `python -m generator expect` says."""
+    for mart in MARTS:
+        columns = ", ".join(expected[mart][0])
+        found = Counter(
+            tuple(map(plain, row)) for row in query(f"SELECT {columns} FROM marts.{mart}")
+        )
+        assert found == Counter(tuple(row.values()) for row in expected[mart]), mart

@@ -21,10 +21,10 @@ from lakehouse.ingest import TopicReport, ingest
 from lakehouse.kafka import read_topics
 from lakehouse.settings import Settings
 from lakehouse.stack.home import REGION, REPOSITORY, Home, StackSettings
-from lakehouse.tables import TABLES
+from lakehouse.tables import CATALOG, TABLES
 
 PARTITIONS = 2
-CATALOG = "spark.sql.catalog.lake."
+_PREFIX = f"spark.sql.catalog.{CATALOG}."
 # Of jobs that may be killed: their locks are soon taken over.
 LEASE_SECONDS = 2
 
@@ -148,20 +148,22 @@ class Job(subprocess.Popen):
                 job.wait()
 
 
-def session_of(spark: SparkSession, home: Home, **other: str) -> SparkSession:
-    """In the same JVM, with the catalog of this home; `other` are settings of the catalog."""
+def session_of(spark: SparkSession, home: Home) -> SparkSession:
+    """With the catalog of this home."""
     home.write_spark_conf()
     lines = (home.path / "conf" / "spark-defaults.conf").read_text().splitlines()
     settings = {name: value.strip() for name, _, value in (line.partition(" ") for line in lines)}
-    catalog = {name: value for name, value in settings.items() if name.startswith(CATALOG)}
-    more = {CATALOG + name.replace("_", "-"): value for name, value in other.items()}
-    return new_session(spark, catalog | more)
+    return new_session(
+        spark,
+        {n.removeprefix(_PREFIX): v for n, v in settings.items() if n.startswith(_PREFIX)},
+    )
 
 
-def new_session(spark: SparkSession, settings: dict[str, str]) -> SparkSession:
+def new_session(spark: SparkSession, properties: dict[str, str]) -> SparkSession:
+    """In the same JVM, with these properties of the catalog."""
     session = spark.newSession()
-    for name, value in settings.items():
-        session.conf.set(name, value)
+    for name, value in properties.items():
+        session.conf.set(_PREFIX + name, value)
     # Loads the catalog: Iceberg's own API would, with the settings of the session that was last.
     session.sql("SHOW NAMESPACES")
     return session

@@ -41,18 +41,9 @@ class Server:
 
     def start(self) -> None:
         """Returns when it answers."""
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", self._folder]
         self._process = subprocess.Popen(
-            [
-                POSTGRES,
-                "-D",
-                self._data,
-                "-h",
-                "127.0.0.1",
-                "-p",
-                str(self.port),
-                "-k",
-                self._folder,
-            ],
+            [POSTGRES, "-D", self._data, *address],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             user=self._user,
@@ -65,6 +56,11 @@ class Server:
     def create_catalog(self) -> None:
         self._run("createdb", *self._client, "lake")
         self._run("psql", *self._client, "lake", input=(CONF / "catalog.sql").read_bytes())
+
+    def end_connections(self) -> None:
+        """As when it is shut down: their next use fails with 57P01."""
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        self._run("psql", *self._client, "lake", "-c", end)
 
     def kill(self) -> None:
         """Its processes for connections end when they notice; until then none can be started."""
@@ -87,8 +83,8 @@ class Server:
 def server(folder: Path) -> Iterator[Server]:
     """Runs inside `with`."""
     made = Server(folder)
-    made.start()
     try:
+        made.start()
         made.create_catalog()
         yield made
     finally:

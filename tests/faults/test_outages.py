@@ -4,17 +4,19 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from threading import Thread, Timer
+from functools import partial
+from threading import Timer
 
 import pytest
 from faults.proxy import Fault, FaultProxy, Rule, fault_proxy, share
-from lakehouses import CATALOG, new_session
+from lakehouses import new_session
 
 from lakehouse import commit, write
 from lakehouse.commit import append
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import create_missing, current_snapshot
 from lakehouse.maintenance import expire
+from lakehouse.s3_object import catalog_properties
 from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka, ObjectStore
 from lakehouse.tables import STG_USER_EVENTS, TABLES, Table
@@ -33,10 +35,7 @@ def short_waits(monkeypatch):
 
 def altered(lakehouse, lease=60, retry_seconds=300, **catalog):
     """The same tables, by a session with other settings of the catalog."""
-    known = lakehouse.spark.conf.getAll.items()
-    before = {name: value for name, value in known if name.startswith(CATALOG)}
-    changed = {CATALOG + name: value for name, value in catalog.items()}
-    session = new_session(lakehouse.spark, before | changed)
+    session = new_session(lakehouse.spark, catalog_properties(lakehouse.spark) | catalog)
     update = {"writer_lease_seconds": lease, "retry_seconds": retry_seconds}
     return replace(lakehouse, spark=session, settings=lakehouse.settings.model_copy(update=update))
 
@@ -86,13 +85,28 @@ def before(monkeypatch, name: str, action: Callable[[], None]) -> None:
     monkeypatch.setattr(write, name, first)
 
 
-def end_and_start_again(service) -> Thread:
+def ingest_while_away(monkeypatch, lakehouse, moment: str, end, start) -> None:
+    """Something is ended at a moment, as `before` has it, and started again after some time."""
+    starting = []
+
+    def restart() -> None:
+        end()
+        starting.append(Timer(AWAY_SECONDS, start))
+        starting[0].start()
+
+    before(monkeypatch, moment, restart)
+    try:
+        lakehouse.ingest()
+    finally:
+        for timer in starting:
+            timer.join(60)
+    assert len(starting) == 1
+
+
+def kill(service) -> None:
     process = processes.find(service)
     process.kill()
     process.wait(10)
-    starting = Timer(AWAY_SECONDS, processes.start, (service, print))
-    starting.start()
-    return starting
 
 
 def test_requests_to_the_store_that_fail_are_repeated_by_its_client(lakehouse):
@@ -126,14 +140,9 @@ def test_a_service_that_is_killed_and_started_again_stops_nothing(
     lakehouse, services, monkeypatch, service, moment
 ):
     produce(lakehouse, 0, 20)
-    restarts = []
-    before(monkeypatch, moment, lambda: restarts.append(end_and_start_again(service(services))))
-    try:
-        altered(lakehouse).ingest()
-    finally:
-        for restart in restarts:
-            restart.join(60)
-    assert len(restarts) == 1
+    victim = service(services)
+    end, start = partial(kill, victim), partial(processes.start, victim, print)
+    ingest_while_away(monkeypatch, altered(lakehouse), moment, end, start)
     assert_conserved(lakehouse, 20)
 
 
@@ -168,19 +177,17 @@ def test_answers_of_a_catalog_that_are_lost_double_nothing(lakehouse, database, 
         lakehouse.ingest()
         assert proxy.counts[Fault.RESET_AFTER] == 2
         assert_conserved(lakehouse, 20)
+        produce(lakehouse, 20, 40)
+        before(monkeypatch, "append", database.end_connections)
+        lakehouse.ingest()
+        assert_conserved(lakehouse, 40)
 
 
 def test_a_catalog_that_is_killed_and_started_again_stops_nothing(lakehouse, database, monkeypatch):
     lakehouse = altered(lakehouse, uri=database.address)
     create_missing(lakehouse.spark)
     produce(lakehouse, 0, 20)
-
-    def restart() -> None:
-        database.kill()
-        Timer(AWAY_SECONDS, database.start).start()
-
-    before(monkeypatch, "append", restart)
-    lakehouse.ingest()
+    ingest_while_away(monkeypatch, lakehouse, "append", database.kill, database.start)
     assert_conserved(lakehouse, 20)
 
 

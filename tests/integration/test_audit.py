@@ -9,11 +9,12 @@ from functools import partial
 
 import broker
 import pytest
+from lakehouses import FaultHome, session_of, store_of
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit import audit
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import create_missing, current_snapshot, iceberg_table
+from lakehouse.iceberg import current_snapshot, iceberg_table
 from lakehouse.ingest import ingest
 from lakehouse.kafka import read_topics
 from lakehouse.stack.home import REPOSITORY
@@ -78,11 +79,12 @@ def found(spark, settings, ingested):
     return by_rule
 
 
-def test_an_empty_lakehouse_is_conserved(spark, settings):
-    create_missing(spark)
-    if spark.table(RAW).head():
-        pytest.skip("other tests were here")
-    assert audit(spark, settings).verdict == "conserved: 0 messages, each exactly once"
+def test_an_empty_lakehouse_is_conserved(spark, settings, stack, tmp_path):
+    like = json.loads((stack.path / "stack.json").read_text())
+    home = FaultHome(tmp_path / "empty", "empty", like)
+    store_of(home).create_dir(home.bucket)
+    empty = session_of(spark, home)
+    assert audit(empty, settings).verdict == "conserved: 0 messages, each exactly once"
 
 
 def test_each_message_is_counted_where_it_is(spark, settings, ingested):
