@@ -67,13 +67,16 @@ def _messages(consumer: Consumer, topic: str, asked: Range) -> Iterator[list[Mes
     while position < asked.end:
         most = min(MESSAGES_PER_BATCH, asked.end - position)
         answers = consumer.consume(most, POLL_SECONDS)
-        found = []
-        for answer in answers:
-            if error := answer.error():
-                _check(error, topic, asked)
-            elif _offset(answer) < asked.end:
-                found.append(answer)
-            position = max(position, _offset(answer) + (not error))
+        found = [answer for answer in answers if not answer.error()]
+        if len(found) < len(answers):
+            for answer in answers:
+                if error := answer.error():
+                    _check(error, topic, asked)
+                    position = max(position, _offset(answer))
+        if found:
+            position = max(position, _offset(found[-1]) + 1)
+        while found and _offset(found[-1]) >= asked.end:
+            found.pop()
         if found:
             yield found
         if answers:

@@ -61,12 +61,14 @@ def spare_worker() -> None:
 
     Between two tasks PySpark reads the directory of each jar and zip on sys.path again
     (`worker_util.setup_spark_files`), and collects garbage among all that its imports made
-    (`daemon.manager`).
+    (`daemon.manager`). That is often enough: within a task the many objects of a batch would have
+    it look for cycles, of which we make none.
     """
     for path, finder in list(sys.path_importer_cache.items()):
         if isinstance(finder, zipimporter):
             del sys.path_importer_cache[path]
     gc.freeze()
+    gc.disable()
 
 
 class Part(NamedTuple):

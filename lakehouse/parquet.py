@@ -17,10 +17,10 @@ from lakehouse.layout import Layout
 from lakehouse.metrics import metrics_of
 
 # Rows of one file for each partition wait in memory, up to so much of them together.
-BUFFER_BYTES = 64 * 2**20
-# A batch of many days must not have as many files open.
-OPEN_FILES = 128
-FILE_BYTES = 512 * 2**20
+BUFFER_BYTES = 32 * 2**20
+# What was encoded is in memory until its file is closed: all open ones together have so much. A
+# stream to S3 that is open from the beginning takes 10 MB for itself, however small the file.
+OPEN_BYTES = 128 * 2**20
 # A dictionary pays where values repeat; for text of its own in each row it is tried in vain.
 _REPEATING = ("user_id", "product_id", "event_type", "topic", "partition", "error_class")
 _FILES = "files binary"
@@ -62,18 +62,11 @@ class FileWriter:
             rows = pa.Table.from_batches(self._waiting)
             self._waiting, self._bytes = [], 0
             for partition, part in _by_partition(self._layout, rows):
-                self._file_of(partition).write(part)
-
-    def _file_of(self, partition: Values) -> "_OpenFile":
-        file = self._open.get(partition)
-        if file and file.size > FILE_BYTES:
-            self._done.append(self._open.pop(partition).close())
-        elif file:
-            return file
-        elif len(self._open) == OPEN_FILES:
-            self._close_all()
-        file = self._open[partition] = _OpenFile(self._layout, partition)
-        return file
+                if partition not in self._open:
+                    self._open[partition] = _OpenFile(self._layout, partition)
+                self._open[partition].write(part)
+            if sum(file.size for file in self._open.values()) > OPEN_BYTES:
+                self._close_all()
 
     def _close_all(self) -> None:
         self._done += [file.close() for file in self._open.values()]
@@ -82,6 +75,7 @@ class FileWriter:
 
 class _OpenFile:
     def __init__(self, layout: Layout, partition: Values):
+        self._filesystem = layout.filesystem()
         self._partition = partition
         self._columns = layout.columns
         folders = (
@@ -89,7 +83,7 @@ class _OpenFile:
             for each, value in zip(layout.partitions, partition, strict=True)
         )
         self.path = "/".join((layout.folder, *folders, f"{uuid4().hex}.parquet"))
-        self._sink = layout.filesystem().open_output_stream(_key(self.path))
+        self._sink = pa.BufferOutputStream()
         self._metadata: list[pq.FileMetaData] = []
         self._writer = pq.ParquetWriter(
             self._sink,
@@ -109,8 +103,10 @@ class _OpenFile:
 
     def close(self) -> DataFile:
         self._writer.close()
-        size = self._sink.tell()
-        self._sink.close()
+        encoded = self._sink.getvalue()
+        with self._filesystem.open_output_stream(_key(self.path)) as stream:
+            stream.write(encoded)
+        size = encoded.size
         (metadata,) = self._metadata
         groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
         offsets = tuple(_start(group.column(0)) for group in groups)

@@ -71,14 +71,15 @@ def test_each_row_group_says_where_it_begins(layout, monkeypatch):
     assert sorted(file.split_offsets) == list(file.split_offsets)
 
 
-def test_more_partitions_than_files_may_be_open_are_written_too(layout, monkeypatch):
-    monkeypatch.setattr("lakehouse.parquet.OPEN_FILES", 2)
+def test_files_that_would_take_too_much_memory_are_closed_and_others_begun(layout, monkeypatch):
+    monkeypatch.setattr("lakehouse.parquet.BUFFER_BYTES", 0)
+    monkeypatch.setattr("lakehouse.parquet.OPEN_BYTES", 0)
     writer = FileWriter(layout)
-    days = [datetime(2026, 3, day, tzinfo=UTC) for day in range(1, 8)]
-    writer.add([pa.array(["iceberg"] * 7), pa.array(days, SCHEMA.types[1])])
-    assert sorted(file.partition[0] for file in writer.close()) == [
-        f"2026-03-0{day}" for day in range(1, 8)
-    ]
+    days = [datetime(2026, 3, day, tzinfo=UTC) for day in (1, 2)]
+    for _ in range(3):
+        writer.add([pa.array(["iceberg"] * 2), pa.array(days, SCHEMA.types[1])])
+    files = [(file.partition[0], file.rows) for file in writer.close()]
+    assert sorted(files) == 3 * [("2026-03-01", 1)] + 3 * [("2026-03-02", 1)]
 
 
 def test_a_field_has_the_ids_of_iceberg_and_so_has_what_it_holds():
