@@ -18,7 +18,6 @@ from lakehouse.stack.home import Home, write_privately
 from lakehouse.stack.services import Kafka, ObjectStore, Service, Trino
 
 START_SECONDS = 120
-STOP_SECONDS = 20
 LOG_LINES = 15
 
 Report = Callable[[str], None]
@@ -143,12 +142,12 @@ def stop(running: Sequence[Service], report: Report) -> None:
         if process := find(service):
             process.terminate()
             try:
-                process.wait(STOP_SECONDS)
+                process.wait(service.stop_seconds)
                 report(f"{service.name} stopped")
             except psutil.TimeoutExpired:
                 process.kill()
                 process.wait()
-                report(f"{service.name} did not stop within {STOP_SECONDS} s and was killed")
+                report(f"{service.name} killed after {service.stop_seconds} s")
         service.pid_file.unlink(missing_ok=True)
 
 

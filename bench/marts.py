@@ -1,0 +1,285 @@
+"""Staged events -> marts by dbt on Trino: what a build, a late event and one user's day cost.
+
+python bench/marts.py [--sizes 1000000,10000000] [--days-back 10] [--name marts]
+"""
+
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import results
+import trino
+import typer
+from account import Job
+from chart import Bar, page
+from events import message, user_events
+from produce import Expected, produce
+from services import console
+
+from generator.messages import Message, encode
+from generator.progress import Progress
+from generator.publish import Publisher
+from lakehouse.contracts import PRODUCT_METADATA
+from lakehouse.errors import LakehouseError, reported
+from lakehouse.stack import artifacts, processes
+from lakehouse.stack.home import REPOSITORY, Home, StackSettings
+from lakehouse.stack.services import Trino
+from lakehouse.tables import STG_USER_EVENTS
+
+CATEGORIES = 40
+TIMEOUT_SECONDS = 3600
+DBT = ("dbt", "--quiet", "build", "--project-dir=dbt", "--profiles-dir=dbt")
+
+
+@dataclass(frozen=True)
+class Built:
+    """One `dbt build`, tests included, and which days its marts restated (None: all of them)."""
+
+    rows: int
+    tables: str
+    step: str
+    wall_seconds: float
+    trino_cpu_seconds: float
+    dbt_cpu_seconds: float
+    restated_days: dict[str, list[str] | None]
+    # Of each model, by name.
+    models: dict[str, float]
+    # Of each mart that this build wrote to: what Iceberg counts in the snapshot's summary.
+    written: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+class Bench:
+    def __init__(self, home: Home):
+        self._home = home
+        self._target = home.path / "dbt-target"
+        self._environment = home.environment | {"DBT_TARGET_PATH": str(self._target)}
+        self._late = 0
+        self.expected = Expected()
+
+    def run(self, log: str, *words: str) -> float:
+        """CPU-seconds of a command that must succeed."""
+        path = self._home.path / "logs" / f"{log}.log"
+        job = Job(list(words), REPOSITORY, self._environment, path)
+        cost = job.finish(TIMEOUT_SECONDS)
+        if cost.exit_code:
+            tail = "\n".join(path.read_text().splitlines()[-15:])
+            raise LakehouseError(f"`{' '.join(words)}` failed:\n{tail}", "See above")
+        return cost.cpu_seconds
+
+    def query(self, sql: str) -> tuple[list[list[Any]], dict[str, Any]]:
+        exports = self._home.exports
+        with trino.dbapi.connect(
+            host=exports["TRINO_HOST"],
+            port=int(exports["TRINO_PORT"]),
+            user="bench",
+            catalog=exports["TRINO_CATALOG"],
+            timezone="UTC",
+        ) as connection:
+            cursor = connection.cursor()
+            rows = cursor.execute(sql).fetchall()
+            return rows, cursor.stats
+
+    def fill(self, rows: int) -> None:
+        """Staging has so many events afterwards."""
+        if not self.expected.messages:
+            self._send(_products())
+        produce(self._home, rows - self.expected.messages, before=self.expected)
+        self.run("ingest", "spark-submit", "jobs/ingest.py")
+        ((found,),), _ = self.query(f"SELECT count(*) FROM {STG_USER_EVENTS.name}")  # noqa: S608
+        if found != rows + self._late:
+            raise LakehouseError(f"{found:,} rows are staged instead of {rows:,}", "See the log")
+
+    def send_late(self, days_back: int) -> None:
+        """One purchase, of a day that lies so far before the last."""
+        (event,) = user_events(1, seed=10**6 + self._late, first=self.expected.messages)
+        event["event_timestamp"] -= timedelta(days=days_back)
+        self._late += 1
+        self._send([message(event | {"event_type": "purchase"})])
+        self.run("ingest", "spark-submit", "jobs/ingest.py")
+
+    def _send(self, messages: list[Message]) -> None:
+        publisher = Publisher(self._home.exports["KAFKA_BOOTSTRAP_SERVERS"])
+        publisher.send(messages, Progress(len(messages)))
+        publisher.finish()
+
+    def build(self, tables: str, step: str, *options: str) -> Built:
+        before, started = self._trino_cpu(), time.monotonic()
+        newest = self._snapshots()
+        dbt = self.run("dbt", *DBT, *options)
+        wall = time.monotonic() - started
+        ran = json.loads((self._target / "run_results.json").read_text())["results"]
+        models = {
+            each["unique_id"].rsplit(".", 1)[1]: each["execution_time"]
+            for each in ran
+            if each["unique_id"].startswith("model.")
+        }
+        plans, _ = self.query("SELECT mart, touched_days FROM ops.mart_plans")
+        written = {
+            mart: summary
+            for mart, (snapshot, summary) in self._snapshots().items()
+            if snapshot != newest.get(mart, (None,))[0]
+        }
+        days = {mart: days and [day.isoformat() for day in days] for mart, days in plans}
+        built = Built(
+            self.expected.messages,
+            tables,
+            step,
+            wall,
+            self._trino_cpu() - before,
+            dbt,
+            days,
+            models,
+            written,
+        )
+        console.print(line(built), markup=False, soft_wrap=True)
+        return built
+
+    def _trino_cpu(self) -> float:
+        server = processes.find(Trino(self._home))
+        if not server:
+            raise LakehouseError("Trino has ended", f"See {Trino(self._home).log}")
+        return sum(server.cpu_times()[:2])
+
+    def _snapshots(self) -> dict[str, tuple[int, dict[str, int]]]:
+        """Mart -> its newest snapshot, and how many files and rows that added and removed."""
+        found = {}
+        tables, _ = self.query(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'marts'"
+        )
+        for (table,) in tables:
+            rows, _ = self.query(
+                f'SELECT snapshot_id, summary FROM marts."{table}$snapshots"'  # noqa: S608
+                " ORDER BY committed_at DESC LIMIT 1"
+            )
+            for snapshot, summary in rows:
+                counts = {
+                    name: int(value)
+                    for name, value in summary.items()
+                    if name.startswith(("added-", "deleted-")) and value.isdigit()
+                }
+                found[table] = snapshot, counts
+        return found
+
+    def one_user_day(self) -> dict[str, Any]:
+        """What Trino reads of staging for all events of one user on one day."""
+        (event,) = user_events(1, seed=1, first=self.expected.messages // 2)
+        day: date = event["event_timestamp"].date()
+        rows, stats = self.query(f"""
+            SELECT event_id FROM {STG_USER_EVENTS.name}
+            WHERE user_id = '{event["user_id"] or "U000001"}'
+                AND event_timestamp >= TIMESTAMP '{day} 00:00:00 UTC'
+                AND event_timestamp < TIMESTAMP '{day + timedelta(days=1)} 00:00:00 UTC'
+        """)  # noqa: S608
+        listed = f'{STG_USER_EVENTS.name}$files"'.replace(".", '."')
+        ((files, size),), _ = self.query(f"SELECT count(*), sum(file_size_in_bytes) FROM {listed}")  # noqa: S608
+        return {
+            "rows": len(rows),
+            "splits": stats["completedSplits"],
+            "bytes_read": stats["physicalInputBytes"],
+            "milliseconds": stats["elapsedTimeMillis"],
+            "files_in_table": files,
+            "bytes_in_table": size,
+        }
+
+
+def _products() -> list[Message]:
+    """Those of the events, in CATEGORIES."""
+    topic, at = PRODUCT_METADATA.topic, "2024-12-01T00:00:00Z"
+    made = []
+    for number in range(5000):
+        product = f"P{number:05d}"
+        category = f"Category {number % CATEGORIES}"
+        value = {"product_id": product, "name": product, "category": category, "updated_at": at}
+        made.append(Message(topic, product.encode(), encode(value)))
+    return made
+
+
+def line(built: Built) -> str:
+    days = {
+        mart: "all" if found is None else len(found) for mart, found in built.restated_days.items()
+    }
+    marts = ", ".join(f"{name} {built.models.get(name, 0):.1f}" for name in days)
+    return (
+        f"{built.rows:,} rows {built.tables}, {built.step}: {built.wall_seconds:.1f} s "
+        f"(CPU-s: Trino {built.trino_cpu_seconds:.1f}, dbt {built.dbt_cpu_seconds:.1f}); "
+        f"{marts}; days {days}; written {built.written}"
+    )
+
+
+def measured(bench: Bench, rows: int, days_back: int) -> Iterator[tuple[list[Built], dict]]:
+    """As ingest leaves its tables, and once more when they are compacted."""
+    bench.fill(rows)
+    for tables in ("as written", "compacted"):
+        if tables == "compacted":
+            bench.run("compact", "spark-submit", "jobs/compact.py")
+        full = bench.build(tables, "full", "--full-refresh")
+        bench.send_late(days_back)
+        late = bench.build(tables, "one late event")
+        nothing = bench.build(tables, "nothing new")
+        scan = bench.one_user_day() | {"table_rows": rows, "tables": tables}
+        console.print(f"one user's day, {rows:,} rows {tables}: {scan}", markup=False)
+        yield [full, late, nothing], scan
+
+
+@contextmanager
+def stack() -> Iterator[Home]:
+    """All of it, empty, in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bench-marts-") as folder:
+        home = Home(StackSettings(home=Path(folder), catalog_uri=None))
+        artifacts.fetch(home.cache)
+        try:
+            processes.up(home, console.print)
+            yield home
+        finally:
+            processes.down(home, console.print)
+
+
+def drawn(builds: list[Built]) -> str:
+    panels = []
+    for step in dict.fromkeys(built.step for built in builds):
+        bars = [
+            Bar(f"{each.rows:,} {each.tables}", wall, wall, wall, " s", is_ours=True)
+            for each in builds
+            if each.step == step
+            for wall in (each.wall_seconds,)
+        ]
+        panels.append((f"dbt build, tests included: {step}", bars))
+    return page(panels)
+
+
+def main(
+    sizes: Annotated[str, typer.Option(help="Rows of staging.")] = "1000000,10000000",
+    days_back: Annotated[int, typer.Option(min=1, help="Of the late event.")] = 10,
+    name: Annotated[str, typer.Option(help="Of the files in bench/results.")] = "marts",
+) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: terminated; all is stopped"))
+    machine = results.machine()
+    builds: list[Built] = []
+    scans: list[dict[str, Any]] = []
+    with stack() as home:
+        bench = Bench(home)
+        for rows in map(int, sizes.split(",")):
+            for built, scan in measured(bench, rows, days_back):
+                builds += built
+                scans.append(scan)
+    found = {
+        "machine": machine,
+        "days_back": days_back,
+        "builds": [asdict(each) for each in builds],
+        "one_user_day": scans,
+    }
+    path = results.save(name, found, drawn(builds))
+    console.print(f"written: {path} and {path.with_suffix('.svg').name}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    with reported():
+        typer.run(main)
