@@ -21,12 +21,12 @@ import typer
 from account import Job
 from chart import Bar, page
 from events import message, user_events
-from produce import Expected, produce
+from produce import PARTITIONS, Expected, produce
 from services import console
 
 from generator.messages import Message, encode
 from generator.progress import Progress
-from generator.publish import Publisher
+from generator.publish import Publisher, connect, create_topics
 from lakehouse.contracts import PRODUCT_METADATA
 from lakehouse.errors import LakehouseError, reported
 from lakehouse.stack import artifacts, processes
@@ -90,6 +90,8 @@ class Bench:
     def fill(self, rows: int) -> None:
         """Staging has so many events afterwards."""
         if not self.expected.messages:
+            admin = connect(self._home.exports["KAFKA_BOOTSTRAP_SERVERS"])
+            create_topics(admin, PARTITIONS, replicas=1)
             self._send(_products())
         produce(self._home, rows - self.expected.messages, before=self.expected)
         self.run("ingest", "spark-submit", "jobs/ingest.py")
