@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -172,11 +172,13 @@ class Bench:
 
     def one_user_day(self) -> dict[str, Any]:
         """What Trino reads of staging for all events of one user on one day."""
-        (event,) = user_events(1, seed=1, first=self.expected.messages // 2)
-        day: date = event["event_timestamp"].date()
+        found, _ = self.query(f"SELECT * FROM {STG_USER_EVENTS.name} WHERE user_id <> '' LIMIT 1")  # noqa: S608
+        columns = STG_USER_EVENTS.column_names
+        event = dict(zip(columns, found[0], strict=True))
+        user, day = event["user_id"], event["event_timestamp"].date()
         rows, stats = self.query(f"""
-            SELECT event_id FROM {STG_USER_EVENTS.name}
-            WHERE user_id = '{event["user_id"] or "U000001"}'
+            SELECT event_id, event_type, event_timestamp, event_data FROM {STG_USER_EVENTS.name}
+            WHERE user_id = '{user}'
                 AND event_timestamp >= TIMESTAMP '{day} 00:00:00 UTC'
                 AND event_timestamp < TIMESTAMP '{day + timedelta(days=1)} 00:00:00 UTC'
         """)  # noqa: S608

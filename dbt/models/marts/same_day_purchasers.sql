@@ -2,41 +2,71 @@
 
 with
 
-events as (
+purchases as (
 
     select * from {{ ref('user_events') }}
     where
         user_id is not null
-        and event_type in ('view', 'purchase')
+        and event_type = 'purchase'
         and {{ in_restated_days() }}
 
 ),
 
-with_first_view as (
+views as (
+
+    select * from {{ ref('user_events') }}
+    where
+        event_type = 'view'
+        and {{ in_restated_days() }}
+
+),
+
+bought as (
+
+    select distinct
+        user_id,
+        event_date,
+        product_id
+    from purchases
+
+),
+
+-- Of what was bought alone: to keep all views takes the memory of all views.
+first_views as (
 
     select
-        *,
-        min(case when event_type = 'view' then event_timestamp end) over (
-            partition by user_id, event_date, product_id
-        ) as first_viewed_at
-    from events
+        bought.user_id,
+        bought.event_date,
+        bought.product_id,
+        min(views.event_timestamp) as first_viewed_at
+    from views
+    inner join bought
+        on
+            views.user_id = bought.user_id
+            and views.event_date = bought.event_date
+            and views.product_id = bought.product_id
+    group by bought.user_id, bought.event_date, bought.product_id
 
 ),
 
 purchases_after_view as (
 
     select
-        user_id,
-        event_date,
-        product_id,
-        first_viewed_at,
-        min(event_timestamp) as purchased_at,
-        sum(amount) as amount
-    from with_first_view
-    where
-        event_type = 'purchase'
-        and event_timestamp >= first_viewed_at
-    group by user_id, event_date, product_id, first_viewed_at
+        purchases.user_id,
+        purchases.event_date,
+        purchases.product_id,
+        first_views.first_viewed_at,
+        min(purchases.event_timestamp) as purchased_at,
+        sum(purchases.amount) as amount
+    from purchases
+    inner join first_views
+        on
+            purchases.user_id = first_views.user_id
+            and purchases.event_date = first_views.event_date
+            and purchases.product_id = first_views.product_id
+    where purchases.event_timestamp >= first_views.first_viewed_at
+    group by
+        purchases.user_id, purchases.event_date, purchases.product_id, first_views.first_viewed_at
 
 ),
 
