@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,7 +53,7 @@ class Built:
     # Of each model, by name.
     models: dict[str, float]
     # Of each mart that this build wrote to: what Iceberg counts in the snapshot's summary.
-    written: dict[str, dict[str, int]] = field(default_factory=dict)
+    written: dict[str, dict[str, int]]
 
 
 class Bench:
@@ -113,10 +113,10 @@ class Bench:
         publisher.finish()
 
     def build(self, tables: str, step: str, *options: str) -> Built:
-        before, started = self._trino_cpu(), time.monotonic()
         newest = self._snapshots()
+        before, started = self._trino_cpu(), time.monotonic()
         dbt = self.run("dbt", *DBT, *options)
-        wall = time.monotonic() - started
+        wall, trino_cpu = time.monotonic() - started, self._trino_cpu() - before
         ran = json.loads((self._target / "run_results.json").read_text())["results"]
         models = {
             each["unique_id"].rsplit(".", 1)[1]: each["execution_time"]
@@ -135,7 +135,7 @@ class Bench:
             tables,
             step,
             wall,
-            self._trino_cpu() - before,
+            trino_cpu,
             dbt,
             days,
             models,
