@@ -37,7 +37,7 @@ from lakehouse.tables import tables_of
 from lakehouse.thresholds import DeadLetterLimits
 from lakehouse.write import Writer, Written
 
-MESSAGES_PER_BATCH = 2**20
+MESSAGES_PER_BATCH = 2**22
 RETRY_MILLISECONDS = 1000
 
 log = logging.getLogger("lakehouse.ingest")
