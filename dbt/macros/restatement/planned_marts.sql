@@ -31,13 +31,17 @@
 {% endmacro %}
 
 
-{#- A digest of the code of a model and of those that it reads. -#}
+{#- A digest of the code of a model, of those that it reads, and of the macros in them. -#}
 {% macro definition(node) %}
-    {%- set checksums = [node.checksum.checksum] -%}
-    {%- for parent in node.depends_on.nodes | sort if parent.startswith("model.") -%}
-        {%- do checksums.append(graph.nodes[parent].checksum.checksum) -%}
+    {%- set code = [] -%}
+    {%- for id in [node.unique_id] + (node.depends_on.nodes | sort) if id in graph.nodes -%}
+        {%- do code.append(graph.nodes[id].checksum.checksum) -%}
+        {%- set ours = "macro." ~ project_name ~ "." -%}
+        {%- for macro in graph.nodes[id].depends_on.macros | sort if macro.startswith(ours) -%}
+            {%- do code.append(context[macro | replace(ours, "")].macro.macro_sql) -%}
+        {%- endfor -%}
     {%- endfor -%}
-    {{ return(local_md5(checksums | join)) }}
+    {{ return(local_md5(code | join)) }}
 {% endmacro %}
 
 
