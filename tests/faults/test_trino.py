@@ -1,15 +1,19 @@
-"""A Trino that is killed while it writes marts."""
+"""Marts beside a Trino that is killed while it writes them, and staging that is rolled back."""
 
 import json
 import subprocess
 import time
 
-from expected_marts import assert_as_generated
+import broker
+import pytest
+from expected_marts import MARTS, assert_as_generated
 
+from lakehouse.iceberg import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.stack import processes
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.stack.services import Trino
+from lakehouse.tables import STG_USER_EVENTS
 
 TRAFFIC = ("--events=2000", "--products=50", "--users=100", "--days=3", "--seed=3")
 BUILD = ("dbt", "run", "--project-dir=dbt", "--profiles-dir=dbt")
@@ -19,11 +23,15 @@ WRITTEN = """
 """
 
 
-def test_marts_are_whole_after_the_build_that_follows_a_killed_trino(
-    stack, settings, spark, command, query
-):
+@pytest.fixture(scope="module")
+def ingested(settings, spark, command) -> None:
     command("python", "-m", "generator", *TRAFFIC, "--start=2026-03-01")
     ingest(spark, settings)
+
+
+def test_marts_are_whole_after_the_build_that_follows_a_killed_trino(
+    ingested, stack, command, query
+):
     interrupted = subprocess.Popen(BUILD, cwd=REPOSITORY)
     try:
         wait_until_a_mart_is_written(query, interrupted)
@@ -44,3 +52,28 @@ def wait_until_a_mart_is_written(query, build: subprocess.Popen) -> None:
     while not query(WRITTEN)[0][0]:
         assert build.poll() is None, "the build ended before it could be interrupted"
         time.sleep(0.02)
+
+
+def test_marts_follow_staging_back_to_an_older_snapshot_and_forward_again(
+    ingested, settings, spark, command, query
+):
+    command(*BUILD)
+    before, snapshot = rows_of_marts(query), current_snapshot(spark, STG_USER_EVENTS)
+    broker.produce(settings, broker.EVENT.format(id="rolled back"), key="u")
+    ingest(spark, settings)
+    command(*BUILD)
+    after = rows_of_marts(query)
+    spark.sql(
+        "CALL lake.system.rollback_to_snapshot(:table, :snapshot)",
+        {"table": STG_USER_EVENTS.identifier, "snapshot": snapshot},
+    )
+
+    assert "can't be compared with those of now" in command(*BUILD).stdout
+    assert rows_of_marts(query) == before
+    ingest(spark, settings)
+    command(*BUILD)
+    assert rows_of_marts(query) == after != before
+
+
+def rows_of_marts(query) -> dict[str, set[tuple]]:
+    return {mart: set(map(tuple, query(f"SELECT * FROM marts.{mart}"))) for mart in MARTS}
