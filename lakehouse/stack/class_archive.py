@@ -25,7 +25,8 @@ TRAINING = Path(__file__).with_name("training.py")
 
 def archive_of(jars: Path, java_home: Path) -> Path:
     """Where it is, or will be."""
-    fits = f"{jars} {pyspark.__version__} {(java_home / 'release').read_text(errors='replace')}"
+    java = (java_home / "release").read_text(errors="replace")
+    fits = f"{jars} {pyspark.__file__} {pyspark.__version__} {java}"
     return Path(sys.prefix) / f"spark-{hashlib.sha256(fits.encode()).hexdigest()[:12]}.jsa"
 
 
