@@ -8,10 +8,11 @@ from random import Random
 from generator.messages import Message, encode
 from lakehouse.contracts import USER_EVENTS
 
+A_DAY = 70_000
 TYPES = ["view"] * 80 + ["add_to_cart"] * 14 + ["purchase"] * 5 + ["return"]
 
 
-def user_events(count: int, seed: int, first: int = 0) -> Iterator[dict]:
+def user_events(count: int, seed: int, first: int = 0, a_day: int = A_DAY) -> Iterator[dict]:
     """Number `first` and the following, of about 400 bytes: the same days for all seeds, other ids.
 
     Each has a price and a quantity.
@@ -34,7 +35,7 @@ def user_events(count: int, seed: int, first: int = 0) -> Iterator[dict]:
             "user_id": f"U{bits % 49_999:06d}" if bits % 7 else None,
             "product_id": product,
             "event_type": TYPES[(bits >> 64) % len(TYPES)],
-            "event_timestamp": start + timedelta(microseconds=number * 1_234_567),
+            "event_timestamp": start + timedelta(days=1) * number / a_day,
             "event_data": data,
         }
 

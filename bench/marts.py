@@ -1,6 +1,6 @@
 """Staged events -> marts by dbt on Trino: what a build, a late event and one user's day cost.
 
-python bench/marts.py [--sizes 1000000,10000000] [--days-back 10] [--name marts]
+python bench/marts.py [--sizes 1000000,10000000] [--a-day 70000] [--days-back 10] [--name marts]
 """
 
 import json
@@ -20,7 +20,7 @@ import trino
 import typer
 from account import Job
 from chart import Bar, page
-from events import message, user_events
+from events import A_DAY, message, user_events
 from produce import PARTITIONS, Expected, produce
 from services import console
 
@@ -57,12 +57,12 @@ class Built:
 
 
 class Bench:
-    def __init__(self, home: Home):
+    def __init__(self, home: Home, a_day: int):
         self._home = home
         self._target = home.path / "dbt-target"
         self._environment = home.environment | {"DBT_TARGET_PATH": str(self._target)}
         self._late = 0
-        self.expected = Expected()
+        self.expected = Expected(a_day=a_day)
 
     def run(self, log: str, *words: str) -> float:
         """CPU-seconds of a command that must succeed."""
@@ -101,7 +101,8 @@ class Bench:
 
     def send_late(self, days_back: int) -> None:
         """One purchase, of a day that lies so far before the last."""
-        (event,) = user_events(1, seed=10**6 + self._late, first=self.expected.messages)
+        seed = 10**6 + self._late
+        (event,) = user_events(1, seed, self.expected.messages, self.expected.a_day)
         event["event_timestamp"] -= timedelta(days=days_back)
         self._late += 1
         self._send([message(event | {"event_type": "purchase"})])
@@ -261,6 +262,7 @@ def drawn(builds: list[Built]) -> str:
 
 def main(
     sizes: Annotated[str, typer.Option(help="Rows of staging.")] = "1000000,10000000",
+    a_day: Annotated[int, typer.Option(min=1, help="Events.")] = A_DAY,
     days_back: Annotated[int, typer.Option(min=1, help="Of the late event.")] = 10,
     name: Annotated[str, typer.Option(help="Of the files in bench/results.")] = "marts",
 ) -> None:
@@ -269,13 +271,14 @@ def main(
     builds: list[Built] = []
     scans: list[dict[str, Any]] = []
     with stack() as home:
-        bench = Bench(home)
+        bench = Bench(home, a_day)
         for rows in map(int, sizes.split(",")):
             for built, scan in measured(bench, rows, days_back):
                 builds += built
                 scans.append(scan)
     found = {
         "machine": machine,
+        "a_day": a_day,
         "days_back": days_back,
         "builds": [asdict(each) for each in builds],
         "one_user_day": scans,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 
-from events import message, user_events
+from events import A_DAY, message, user_events
 
 from generator.faults import spoiled
 from generator.messages import Message
@@ -24,11 +24,12 @@ class Expected:
     value_bytes: int = 0
     rows: int = 0
     amount: Decimal = Decimal(0)
+    a_day: int = A_DAY
 
     def counted(self, count: int, bad_share: float) -> Iterator[Message]:
         """The next ones, going on where an earlier call ended."""
         random = Random(count)
-        for event in user_events(count, seed=1, first=self.messages):
+        for event in user_events(count, 1, self.messages, self.a_day):
             made, data = message(event), event["event_data"]
             if random.random() < bad_share:
                 made = made._replace(value=spoiled(event, random))
