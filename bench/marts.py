@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import results
-import trino
 import typer
 from account import Job
 from chart import Bar, page
@@ -75,14 +74,7 @@ class Bench:
         return cost.cpu_seconds
 
     def query(self, sql: str) -> tuple[list[list[Any]], dict[str, Any]]:
-        exports = self._home.exports
-        with trino.dbapi.connect(
-            host=exports["TRINO_HOST"],
-            port=int(exports["TRINO_PORT"]),
-            user="bench",
-            catalog=exports["TRINO_CATALOG"],
-            timezone="UTC",
-        ) as connection:
+        with Trino(self._home).connect() as connection:
             cursor = connection.cursor()
             rows = cursor.execute(sql).fetchall()
             return rows, cursor.stats

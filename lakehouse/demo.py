@@ -21,6 +21,7 @@ from lakehouse.contracts import CONTRACTS
 from lakehouse.errors import LakehouseError, reported
 from lakehouse.stack import artifacts, processes
 from lakehouse.stack.home import REPOSITORY, Home, StackSettings
+from lakehouse.stack.services import Trino
 from lakehouse.tables import staging_table
 
 # Mart -> the order in which its top rows are shown.
@@ -83,13 +84,7 @@ class Demo:
         dbt = ("dbt", "--no-use-colors", "build", "--project-dir=dbt", "--profiles-dir=dbt")
         console.print(self.step("dbt build", *dbt).strip().splitlines()[-1], markup=False)
         expected = json.loads(self.step("expected marts", "python", "-m", "generator", "expect"))
-        with trino.dbapi.connect(
-            host=self.environment["TRINO_HOST"],
-            port=int(self.environment["TRINO_PORT"]),
-            user=self.environment["TRINO_USER"],
-            catalog=self.environment["TRINO_CATALOG"],
-            timezone="UTC",
-        ) as connection:
+        with Trino(self.home).connect() as connection:
             for mart in MARTS:
                 self._show(connection, mart)
             audited = self.step("audit", "spark-submit", "jobs/audit.py", "--full")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import postgresql
 import pytest
-import trino
 from confluent_kafka.admin import AdminClient, NewTopic
 from pyspark.sql import SparkSession
 
@@ -14,6 +13,7 @@ from lakehouse.contracts import CONTRACTS
 from lakehouse.settings import Settings
 from lakehouse.stack import artifacts, class_archive, processes
 from lakehouse.stack.home import REPOSITORY, Home, StackSettings
+from lakehouse.stack.services import Trino
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -72,13 +72,7 @@ def settings(stack: Home) -> Settings:
 @pytest.fixture(scope="session")
 def query(stack: Home) -> Iterator:
     """SQL -> rows, on the stack's Trino."""
-    with trino.dbapi.connect(
-        host=stack.exports["TRINO_HOST"],
-        port=int(stack.exports["TRINO_PORT"]),
-        user="tests",
-        catalog="lake",
-        timezone="UTC",
-    ) as connection:
+    with Trino(stack).connect() as connection:
 
         def run(sql: str) -> list[list]:
             cursor = connection.cursor()

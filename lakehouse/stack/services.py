@@ -222,12 +222,23 @@ class Trino(Service):
             "io.trino.server.TrinoServer",
         ]
 
+    def connect(self) -> trino.dbapi.Connection:
+        """As the user's own tools do, with times in UTC."""
+        exports = self.home.exports
+        return trino.dbapi.connect(
+            host=exports["TRINO_HOST"],
+            port=int(exports["TRINO_PORT"]),
+            user=exports["TRINO_USER"],
+            catalog=exports["TRINO_CATALOG"],
+            timezone="UTC",
+        )
+
     def check(self) -> None:
         """It says that it has started, and its catalog answers a query."""
         with urllib.request.urlopen(f"http://{HOST}:{self.port}/v1/info", timeout=2) as answer:
             if b'"starting":false' not in answer.read():
                 raise TimeoutError("Trino is still starting")
-        with trino.dbapi.connect(host=HOST, port=self.port, user="lakehouse") as connection:
+        with self.connect() as connection:
             # Spark makes the tables of a catalog of the user's own, perhaps later.
             query = "SHOW SCHEMAS FROM lake" if self.home.embedded_catalog else "SELECT 1"
             connection.cursor().execute(query).fetchall()

@@ -3,10 +3,9 @@
 import re
 import subprocess
 
-import trino
-
 from lakehouse.stack import processes
 from lakehouse.stack.home import REPOSITORY, Home, StackSettings
+from lakehouse.stack.services import Trino
 
 
 def test_both_engines_share_a_postgresql_catalog(database, tmp_path):
@@ -25,9 +24,7 @@ def test_both_engines_share_a_postgresql_catalog(database, tmp_path):
         assert report
         staged, duplicate = map(int, report.groups())
         assert staged + duplicate == 500
-        with trino.dbapi.connect(
-            host="127.0.0.1", port=home.ports["trino"], user="tests", catalog="lake"
-        ) as connection:
+        with Trino(home).connect() as connection:
             cursor = connection.cursor()
             cursor.execute("SELECT count(*) FROM staging.stg_user_events")
             assert cursor.fetchall() == [[staged]]
