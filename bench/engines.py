@@ -56,7 +56,7 @@ def raw_bytes(place: Place) -> int:
 
 
 def _create_our_tables(place: Place) -> None:
-    """Any of our jobs does, where there are none yet."""
+    """By a job that makes those that are missing, and has nothing else to do here."""
     place.write_spark_conf()
     command = ["spark-submit", "jobs/dead_letters.py", "summary"]
     subprocess.run(command, cwd=REPOSITORY, env=place.environment, check=True, capture_output=True)
