@@ -1,3 +1,7 @@
+{{ config(store_failures_as='view') }}
+
+{%- set days = untested_days('daily_product_activity') -%}
+
 with
 
 events as (
@@ -7,6 +11,7 @@ events as (
         event_type,
         count(*) as event_count
     from {{ ref('user_events') }}
+    where {{ events_of(days) }}
     group by event_date, event_type
 
 ),
@@ -29,7 +34,9 @@ activity as (
                 daily.return_count
             ]
         ) as counts (event_type, event_count)
-    where counts.event_count > 0
+    where
+        counts.event_count > 0
+        and {{ rows_of(days) }}
     group by daily.event_date, counts.event_type
 
 ),

@@ -1,3 +1,7 @@
+{{ config(store_failures_as='view') }}
+
+{%- set days = untested_days('product_category_revenue') -%}
+
 with
 
 sales as (
@@ -9,7 +13,9 @@ sales as (
         count_if(event_type = 'purchase') as purchase_count,
         sum(case when event_type = 'purchase' then quantity else 0 end) as units_sold
     from {{ ref('user_events') }}
-    where event_type in ('purchase', 'return')
+    where
+        event_type in ('purchase', 'return')
+        and {{ events_of(days) }}
     group by event_date
 
 ),
@@ -23,6 +29,7 @@ revenue as (
         sum(purchase_count) as purchase_count,
         sum(units_sold) as units_sold
     from {{ ref('product_category_revenue') }}
+    where {{ rows_of(days) }}
     group by event_date
 
 ),

@@ -1,15 +1,22 @@
+{{ config(store_failures_as='view') }}
+
+{%- set days = untested_days('same_day_purchasers') -%}
+
 with
 
 purchasers as (
 
     select * from {{ ref('same_day_purchasers') }}
+    where {{ rows_of(days) }}
 
 ),
 
 events as (
 
     select * from {{ ref('user_events') }}
-    where event_type in ('view', 'purchase')
+    where
+        event_type in ('view', 'purchase')
+        and {{ events_of(days) }}
 
 ),
 

@@ -1,3 +1,5 @@
+{{ config(store_failures_as='view') }}
+
 select
     user_id,
     event_date,
@@ -7,7 +9,10 @@ select
     minutes_to_purchase
 from {{ ref('same_day_purchasers') }}
 where
-    purchased_at < first_viewed_at
-    or minutes_to_purchase < 0
-    or {{ reporting_date('first_viewed_at') }} <> event_date
-    or {{ reporting_date('purchased_at') }} <> event_date
+    {{ rows_of(untested_days('same_day_purchasers')) }}
+    and (
+        purchased_at < first_viewed_at
+        or minutes_to_purchase < 0
+        or {{ reporting_date('first_viewed_at') }} <> event_date
+        or {{ reporting_date('purchased_at') }} <> event_date
+    )

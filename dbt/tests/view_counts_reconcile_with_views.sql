@@ -1,3 +1,7 @@
+{{ config(store_failures_as='view') }}
+
+{%- set days = untested_days('top_viewed_products') -%}
+
 with
 
 views as (
@@ -6,7 +10,9 @@ views as (
         event_date,
         count(*) as view_count
     from {{ ref('user_events') }}
-    where event_type = 'view'
+    where
+        event_type = 'view'
+        and {{ events_of(days) }}
     group by event_date
 
 ),
@@ -17,6 +23,7 @@ counted as (
         event_date,
         sum(view_count) as view_count
     from {{ ref('top_viewed_products') }}
+    where {{ rows_of(days) }}
     group by event_date
 
 ),

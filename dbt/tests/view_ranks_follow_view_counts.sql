@@ -1,3 +1,5 @@
+{{ config(store_failures_as='view') }}
+
 with
 
 neighbours as (
@@ -10,6 +12,7 @@ neighbours as (
         lag(view_rank, 1, 0) over (partition by event_date order by view_rank) as previous_rank,
         lag(view_count) over (partition by event_date order by view_rank) as previous_count
     from {{ ref('top_viewed_products') }}
+    where {{ rows_of(untested_days('top_viewed_products')) }}
 
 ),
 

@@ -7,7 +7,7 @@
     {%- if execute -%}
         {%- set builds = last_builds() -%}
         {%- set comparable = comparable_snapshots(events.table, products.table) -%}
-        {%- for node in graph.nodes.values() if node.config.incremental_strategy == "restate" -%}
+        {%- for node in restated_marts() -%}
             {%- set build = builds.get(node.name, {}) -%}
             {%- set reason = rebuild_reason(node, build, builds, comparable, products) -%}
             {%- if reason -%}
@@ -28,6 +28,12 @@
         {%- endfor -%}
     {%- endif -%}
     {{ return(marts) }}
+{% endmacro %}
+
+
+{% macro restated_marts() %}
+    {%- set nodes = graph.nodes.values() if execute else [] -%}
+    {{ return(nodes | selectattr("config.incremental_strategy", "equalto", "restate") | list) }}
 {% endmacro %}
 
 

@@ -1,4 +1,5 @@
 -- depends_on: {{ ref('mart_builds') }}
+-- depends_on: {{ ref('mart_tests') }}
 {%- set events = staged_version(
     source('staging', 'stg_user_events'), 'user-events', 'event_timestamp'
 ) -%}

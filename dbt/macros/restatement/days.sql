@@ -1,0 +1,37 @@
+{#- The filter of rows by day; none stands for all days. -#}
+{% macro rows_of(days) -%}
+    {%- if days is none -%}
+        true
+    {%- else -%}
+        event_date in ({{ dates(days) }})
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- The same of events, as times too: they keep Iceberg from opening the files of other days. -#}
+{% macro events_of(days) -%}
+    {{ rows_of(days) }}
+    {%- if days is not none -%}
+        {#- A day of another zone lies in up to three days of UTC. -#}
+        {%- set margin = 0 if var("reporting_time_zone") == "UTC" else 1 -%}
+        {%- set times = ["false"] -%}
+        {%- for day in days -%}
+            {%- set midnight = "timestamp '" ~ day ~ " 00:00:00 UTC'" -%}
+            {%- do times.append(
+                "event_timestamp >= " ~ midnight ~ " - interval '" ~ margin ~ "' day"
+                ~ " and event_timestamp < " ~ midnight ~ " + interval '" ~ (margin + 1) ~ "' day"
+            ) -%}
+        {%- endfor %}
+        and ({{ times | join(" or ") }})
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Days as SQL; of none, a date that equals nothing. -#}
+{% macro dates(days) -%}
+    {%- for day in days -%}
+        date '{{ day }}'{{ ", " if not loop.last }}
+    {%- else -%}
+        null
+    {%- endfor -%}
+{%- endmacro %}
