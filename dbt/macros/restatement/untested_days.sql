@@ -1,9 +1,9 @@
 {#-
-  Days of a mart that its tests look at, none for all: in `dbt build`, those that changed since they
-  last passed. So a test that failed, or never ran, is not forgotten by the next run.
+  Days of a mart that its tests look at, none for all: in `dbt build`, those that were built since
+  all tests last passed. So a test that failed, or never ran, is not forgotten by the next run.
 -#}
 {% macro untested_days(mart) %}
-    {%- if not execute or flags.WHICH == "test" -%}
+    {%- if not execute or flags.WHICH != "build" -%}
         {{ return(none) }}
     {%- endif -%}
     {%- set find_days -%}
@@ -41,7 +41,7 @@
 {#- What dbt asks of each generic test: the rows to look at, also those of its config `where`. -#}
 {% macro trino__get_where_subquery(relation) %}
     {%- set name = relation.identifier -%}
-    {%- set filters = [config.get("where") or "true"] -%}
+    {%- set filters = ["(" ~ (config.get("where") or "true") ~ ")"] -%}
     {%- if name == "user_events" -%}
         {%- do filters.append(events_of(untested_days("daily_product_activity"))) -%}
     {%- elif name in restated_marts() | map(attribute="name") -%}
