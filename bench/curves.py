@@ -37,7 +37,7 @@ class Point:
 
 POINTS = (
     *(Point("backlog", f"{size} units", backlog=size) for size in (0, 1, 4, 16)),
-    *(Point("table", f"{rows} units in it", before=rows) for rows in (0, 10)),
+    *(Point("table", f"{rows} units in it", before=rows) for rows in (0, 10, 50)),
     *(Point("partitions", str(number), partitions=number) for number in (1, 2, 4, 8)),
     *(Point("bad", f"{share:.0%}", bad_share=share) for share in (0, 0.01, 0.1, 1)),
     *(Point("cores", f"local[{cores}]", cores=str(cores)) for cores in (1, 2)),

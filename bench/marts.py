@@ -1,6 +1,6 @@
 """Staged events -> marts by dbt on Trino: what a build, a late event and one user's day cost.
 
-python bench/marts.py [--sizes 1000000,10000000] [--a-day 70000] [--days-back 10] [--name marts]
+python bench/marts.py [--sizes 1000000,10000000] [--a-day 70000] [--ingests 1] [--days-back 10]
 """
 
 import json
@@ -56,8 +56,9 @@ class Built:
 
 
 class Bench:
-    def __init__(self, home: Home, a_day: int):
+    def __init__(self, home: Home, a_day: int, ingests: int):
         self._home = home
+        self._ingests = ingests
         self._target = home.path / "dbt-target"
         self._environment = home.environment | {"DBT_TARGET_PATH": str(self._target)}
         self._late = 0
@@ -85,8 +86,11 @@ class Bench:
             admin = connect(self._home.exports["KAFKA_BOOTSTRAP_SERVERS"])
             create_topics(admin, PARTITIONS, replicas=1)
             self._send(_products())
-        produce(self._home, rows - self.expected.messages, before=self.expected)
-        self.run("ingest", "spark-submit", "jobs/ingest.py")
+        missing = rows - self.expected.messages
+        for done in range(self._ingests):
+            part = missing * (done + 1) // self._ingests - missing * done // self._ingests
+            produce(self._home, part, before=self.expected)
+            self.run("ingest", "spark-submit", "jobs/ingest.py")
         ((found,),), _ = self.query(f"SELECT count(*) FROM {STG_USER_EVENTS.name}")  # noqa: S608
         if found != rows + self._late:
             raise LakehouseError(f"{found:,} rows are staged instead of {rows:,}", "See the log")
@@ -255,6 +259,7 @@ def drawn(builds: list[Built]) -> str:
 def main(
     sizes: Annotated[str, typer.Option(help="Rows of staging.")] = "1000000,10000000",
     a_day: Annotated[int, typer.Option(min=1, help="Events.")] = A_DAY,
+    ingests: Annotated[int, typer.Option(min=1, help="That bring a size's events in.")] = 1,
     days_back: Annotated[int, typer.Option(min=1, help="Of the late event.")] = 10,
     name: Annotated[str, typer.Option(help="Of the files in bench/results.")] = "marts",
 ) -> None:
@@ -263,7 +268,7 @@ def main(
     builds: list[Built] = []
     scans: list[dict[str, Any]] = []
     with stack() as home:
-        bench = Bench(home, a_day)
+        bench = Bench(home, a_day, ingests)
         for rows in map(int, sizes.split(",")):
             for built, scan in measured(bench, rows, days_back):
                 builds += built
@@ -271,6 +276,7 @@ def main(
     found = {
         "machine": machine,
         "a_day": a_day,
+        "ingests": ingests,
         "days_back": days_back,
         "builds": [asdict(each) for each in builds],
         "one_user_day": scans,
