@@ -11,6 +11,7 @@ from peers.table import DATA, NAME, catalog, create
 from place import Place, paths, tally
 from produce import Expected
 
+from lakehouse.stack import class_archive
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS
 
@@ -68,6 +69,13 @@ def _create_table(place: Place) -> None:
     create(catalog(str(place.catalog_file), warehouse, place.file_io))
 
 
+def _spark_native(place: Place) -> list[str]:
+    """Its work is the JVM's own, for which our options are not made."""
+    java = f"-XX:+UseParallelGC {class_archive.options(place.class_archive)}"
+    script = f"{PEERS}/spark_native.py"
+    return ["spark-submit", "--driver-java-options", java, script, f"{place.path}/checkpoint"]
+
+
 def _prepare_connect(place: Place) -> None:
     _create_table(place)
     kafka_connect.prepare(place)
@@ -83,11 +91,7 @@ ENGINES = (
         parent=None,
     ),
     Engine("kafka-connect-iceberg", kafka_connect.command, _prepare_connect, is_endless=True),
-    Engine(
-        "spark-native",
-        lambda place: ["spark-submit", f"{PEERS}/spark_native.py", f"{place.path}/checkpoint"],
-        _create_table,
-    ),
+    Engine("spark-native", _spark_native, _create_table),
     Engine(
         "pyiceberg",
         lambda place: ["python", f"{PEERS}/pyiceberg_loop.py", str(place.catalog_file)],

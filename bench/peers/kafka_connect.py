@@ -13,7 +13,8 @@ from lakehouse.stack.artifacts import folder
 from lakehouse.stack.home import CONF
 
 TEMPLATES = Path(__file__).parent / "connect"
-HEAP = "2g"
+# The collector that costs least; nothing here waits for an answer.
+JAVA = ("-Xmx2g", "-XX:+UseParallelGC")
 
 
 def prepare(place: Place) -> None:
@@ -39,7 +40,7 @@ def command(place: Place) -> list[str]:
     shared = [*spark.glob("iceberg-aws-bundle-*.jar"), *spark.glob("sqlite-jdbc-*.jar")]
     return [
         f"{place.exports['JAVA_HOME']}/bin/java",
-        f"-Xmx{HEAP}",
+        *JAVA,
         f"-Dlog4j2.configurationFile={CONF / 'kafka-log4j2.properties'}",
         "-cp",
         ":".join([f"{connect}/*", f"{kafka}/*", *map(str, shared)]),
