@@ -86,10 +86,8 @@ class Bench:
             admin = connect(self._home.exports["KAFKA_BOOTSTRAP_SERVERS"])
             create_topics(admin, PARTITIONS, replicas=1)
             self._send(_products())
-        missing = rows - self.expected.messages
-        for done in range(self._ingests):
-            part = missing * (done + 1) // self._ingests - missing * done // self._ingests
-            produce(self._home, part, before=self.expected)
+        for left in range(self._ingests, 0, -1):
+            produce(self._home, (rows - self.expected.messages) // left, before=self.expected)
             self.run("ingest", "spark-submit", "jobs/ingest.py")
         ((found,),), _ = self.query(f"SELECT count(*) FROM {STG_USER_EVENTS.name}")  # noqa: S608
         if found != rows + self._late:

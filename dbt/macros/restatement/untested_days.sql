@@ -38,14 +38,19 @@
 {%- endmacro %}
 
 
-{#- What dbt asks of each generic test: the rows to look at, also those of its config `where`. -#}
+{#-
+  What dbt asks of each generic test: the rows to look at, also those of its config `where`. A row
+  without a day is looked at each time, as it is in none.
+-#}
 {% macro trino__get_where_subquery(relation) %}
     {%- set name = relation.identifier -%}
     {%- set filters = ["(" ~ (config.get("where") or "true") ~ ")"] -%}
     {%- if name == "user_events" -%}
-        {%- do filters.append(events_of(untested_days("daily_product_activity"))) -%}
+        {#- This model counts events of each kind, so its days are all on which any changed. -#}
+        {%- set days = events_of(untested_days("daily_product_activity")) -%}
+        {%- do filters.append("(" ~ days ~ " or event_timestamp is null)") -%}
     {%- elif name in restated_marts() | map(attribute="name") -%}
-        {%- do filters.append(rows_of(untested_days(name))) -%}
+        {%- do filters.append("(" ~ rows_of(untested_days(name)) ~ " or event_date is null)") -%}
     {%- endif -%}
     {{ return("(select * from " ~ relation ~ " where " ~ filters | join(" and ") ~ ") as tested") }}
 {% endmacro %}
