@@ -81,8 +81,8 @@ class Demo:
         (self.logs / "ingest.log").write_text(ingested)
         summary = [line for line in ingested.splitlines() if not line.startswith("{")]
         console.print("\n".join(summary), markup=False)
-        dbt = ("dbt", "--no-use-colors", "build", "--project-dir=dbt", "--profiles-dir=dbt")
-        console.print(self.step("dbt build", *dbt).strip().splitlines()[-1], markup=False)
+        built = self.step("dbt build", "dbt", "--no-use-colors", "build")
+        console.print(built.strip().splitlines()[-1], markup=False)
         expected = json.loads(self.step("expected marts", "python", "-m", "generator", "expect"))
         with Trino(self.home).connect() as connection:
             for mart in MARTS:

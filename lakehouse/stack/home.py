@@ -23,6 +23,7 @@ from lakehouse.stack.java import find_java_home
 
 REPOSITORY = Path(__file__).parents[2]
 CONF = REPOSITORY / "conf"
+DBT = REPOSITORY / "dbt"
 BIN = Path(sys.executable).parent
 HOST = "127.0.0.1"
 REGION = "us-east-1"
@@ -127,6 +128,8 @@ class Home:
             "TRINO_PORT": str(self.ports["trino"]),
             "TRINO_USER": "lakehouse",
             "TRINO_CATALOG": "lake",
+            "DBT_PROJECT_DIR": str(DBT),
+            "DBT_PROFILES_DIR": str(DBT),
             "ICEBERG_CATALOG_URI": self.catalog_uri,
             "ICEBERG_CATALOG_DRIVER": driver,
             "ICEBERG_CATALOG_USER": self._catalog_user,

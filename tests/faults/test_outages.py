@@ -253,7 +253,6 @@ def test_dbt_waits_for_a_trino_that_is_started_again(stack, command, monkeypatch
         proxy.rule = in_turn(lambda _: True, *4 * [Fault.RESET_BEFORE], Fault.UNAVAILABLE)
         monkeypatch.setenv("TRINO_PORT", str(proxy.port))
         folders = [f"--target-path={tmp_path}", f"--log-path={tmp_path}"]
-        where = ["--project-dir=dbt", "--profiles-dir=dbt", *folders]
-        printed = command("dbt", "show", "--inline=SELECT 40 + 2 AS answer", *where).stdout
+        printed = command("dbt", "show", "--inline=SELECT 40 + 2 AS answer", *folders).stdout
     assert "42" in printed
     assert proxy.counts[Fault.RESET_BEFORE] == 4

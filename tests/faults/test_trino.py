@@ -16,7 +16,7 @@ from lakehouse.stack.services import Trino
 from lakehouse.tables import STG_USER_EVENTS
 
 TRAFFIC = ("--events=2000", "--products=50", "--users=100", "--days=3", "--seed=3")
-BUILD = ("dbt", "run", "--project-dir=dbt", "--profiles-dir=dbt")
+BUILD = ("dbt", "run")
 WRITTEN = """
     SELECT count(*) FROM system.runtime.queries
     WHERE state = 'RUNNING' AND regexp_like(query, '(?is)(merge into|create .*table).*marts')

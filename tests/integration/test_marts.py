@@ -57,8 +57,7 @@ class Shop:
 
     def build(self, zone: str | None = None) -> str:
         variables = [f"--vars={json.dumps({'reporting_time_zone': zone})}"] if zone else []
-        options = ("--exclude=analytics", "--project-dir=dbt", "--profiles-dir=dbt")
-        return self._command("dbt", "run", *options, *variables).stdout
+        return self._command("dbt", "run", "--exclude=analytics", *variables).stdout
 
     def assert_marts_are_exact(self, zone: str = "UTC", without: str = "") -> None:
         events = [event for event in self.events if event != without]

@@ -11,8 +11,6 @@ from expected_marts import assert_as_generated
 EVENTS = 4000
 OPTIONS = (f"--events={EVENTS}", "--products=200", "--users=300", "--days=3", "--bad-rate=0.02")
 
-DBT = ("--project-dir=dbt", "--profiles-dir=dbt")
-
 
 @pytest.fixture(scope="module")
 def ingested(command) -> str:
@@ -55,7 +53,7 @@ def test_what_the_generator_calls_invalid_is_dead_and_has_a_reason(expected, que
 
 
 def test_the_marts_equal_the_independent_computation(expected, command, query):
-    assert "ERROR=0" in command("dbt", "build", *DBT).stdout
+    assert "ERROR=0" in command("dbt", "build").stdout
     assert_as_generated(query, expected)
 
 
@@ -120,8 +118,8 @@ def test_a_users_own_file_arrives_with_its_bytes(ingested, command, query, tmp_p
 
 def test_tests_look_at_days_that_were_built_since_all_passed(command, query):
     """At the one of the user's own view, which a run without tests has brought into the marts."""
-    command("dbt", "run", "--select=+top_viewed_products +daily_product_activity", *DBT)
-    command("dbt", "build", "--select=+view_counts_reconcile_with_views", *DBT)
+    command("dbt", "run", "--select=+top_viewed_products +daily_product_activity")
+    command("dbt", "build", "--select=+view_counts_reconcile_with_views")
     assert query("SELECT touched_days FROM ops.mart_plans WHERE mart = 'top_viewed_products'") == [
         [[]]
     ]
