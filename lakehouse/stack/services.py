@@ -197,7 +197,7 @@ class Trino(Service):
 
     @property
     def environment(self) -> dict[str, str]:
-        return self.home.exports
+        return self.home.exports | {"TRINO_SPILL_PATH": str(self.data / "spill")}
 
     def prepare(self) -> None:
         if self.home.embedded_catalog:
