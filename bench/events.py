@@ -8,7 +8,7 @@ from random import Random
 from generator.messages import Message, encode
 from lakehouse.contracts import USER_EVENTS
 
-# 100 million events of as many a day end before 2026: the contract refuses those of the future.
+# 100 million events, at A_DAY a day, end before 2026: the contract refuses those of the future.
 FIRST_DAY = datetime(2022, 1, 1, tzinfo=UTC)
 A_DAY = 70_000
 TYPES = ["view"] * 80 + ["add_to_cart"] * 14 + ["purchase"] * 5 + ["return"]
