@@ -5,11 +5,9 @@
 
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from statistics import median
 from typing import Annotated
 from unittest.mock import patch
@@ -22,7 +20,7 @@ from events import message, user_events
 from pyspark.sql import SparkSession
 from rich.box import SIMPLE
 from rich.table import Table as Shown
-from services import broker, console, session, store
+from services import broker, console, session, store, temporary_home
 
 from generator.progress import Progress
 from generator.publish import Publisher, connect, create_topics
@@ -36,8 +34,7 @@ from lakehouse.ingest import ingest
 from lakehouse.intake import Intake, Taken
 from lakehouse.rows import raw_columns
 from lakehouse.settings import Settings
-from lakehouse.stack import artifacts
-from lakehouse.stack.home import Home, StackSettings
+from lakehouse.stack.home import Home
 from lakehouse.tables import tables_of
 
 
@@ -154,32 +151,34 @@ def main(
 ) -> None:
     """What conservation costs: CPU time of an ingest by its parts, and time of the audit."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: terminated; all is stopped"))
-    with tempfile.TemporaryDirectory(prefix="bench-conservation-") as folder:
-        home = Home(StackSettings(home=Path(folder)))
-        artifacts.fetch(home.cache)
-        with broker(home) as servers, store(home), session(home) as spark:
-            admin = connect(servers)
-            create_topics(admin, partitions=4, replicas=1)
-            bench = Bench(spark, home)
-            # One message, so that each table has a snapshot to go back to; it warms Spark up too.
-            produce(servers, 0, 1, seed=1)
+    with (
+        temporary_home("bench-conservation-") as home,
+        broker(home) as servers,
+        store(home),
+        session(home) as spark,
+    ):
+        admin = connect(servers)
+        create_topics(admin, partitions=4, replicas=1)
+        bench = Bench(spark, home)
+        # One message, so that each table has a snapshot to go back to; it warms Spark up too.
+        produce(servers, 0, 1, seed=1)
+        bench.ingest()
+        # As many days, and the same ones, whatever is in the table.
+        measured = max(0, rows - events)
+        produce(servers, measured, events, seed=2)
+        with bench.undone():
             bench.ingest()
-            # As many days, and the same ones, whatever is in the table.
-            measured = max(0, rows - events)
-            produce(servers, measured, events, seed=2)
-            with bench.undone():
-                bench.ingest()
-            bench.measure(rounds, events, "none")
-            bench.ingest()
-            bench.audit(is_full=False)
-            produce(servers, 0, rows - events, seed=3)
-            filled = bench.cost(bench.ingest)
-            console.print(f"{rows - events:,} more: {filled.cpu:.0f} CPU-s, {filled.wall:.0f} s")
-            report_audit("full", rows, bench.cost(lambda: bench.audit(is_full=True)))
-            produce(servers, measured, events, seed=4)
-            bench.measure(rounds, events, f"{rows:,}")
-            bench.ingest()
-            report_audit("incremental", events, bench.cost(lambda: bench.audit(is_full=False)))
+        bench.measure(rounds, events, "none")
+        bench.ingest()
+        bench.audit(is_full=False)
+        produce(servers, 0, rows - events, seed=3)
+        filled = bench.cost(bench.ingest)
+        console.print(f"{rows - events:,} more: {filled.cpu:.0f} CPU-s, {filled.wall:.0f} s")
+        report_audit("full", rows, bench.cost(lambda: bench.audit(is_full=True)))
+        produce(servers, measured, events, seed=4)
+        bench.measure(rounds, events, f"{rows:,}")
+        bench.ingest()
+        report_audit("incremental", events, bench.cost(lambda: bench.audit(is_full=False)))
 
 
 def report_audit(kind: str, messages: int, cost: Cost) -> None:

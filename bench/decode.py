@@ -6,7 +6,6 @@
 import json
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from rich.box import SIMPLE
 from rich.table import Table
-from services import broker, console, session
+from services import broker, console, session, temporary_home
 
 from generator.faults import FAULTS
 from generator.messages import Message
@@ -31,8 +30,6 @@ from generator.publish import Publisher, connect
 from lakehouse.contracts import KAFKA_COLUMNS, USER_EVENTS
 from lakehouse.decode import MESSAGE_COLUMNS, SOURCE_COLUMNS, decode
 from lakehouse.errors import reported
-from lakehouse.stack import artifacts
-from lakehouse.stack.home import Home, StackSettings
 
 CLEAN, POISON = "clean", "poison"
 COST_LIMIT, SPEED_LIMIT = 1.10, 1 / 3
@@ -225,16 +222,13 @@ def main(
     """What strictness costs beside from_json. Exit code 1 if an output is wrong, never for time."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: terminated; the broker is stopped"))
     counts = {CLEAN: events, POISON: events // 4}
-    with tempfile.TemporaryDirectory(prefix="bench-decode-") as folder:
-        home = Home(StackSettings(home=Path(folder)))
-        artifacts.fetch(home.cache)
-        with broker(home) as servers:
-            fill(servers, counts)
-            with session(home) as spark:
-                records = {topic: topic_records(spark, servers, topic) for topic in counts}
-                if wrong := wrong_outputs(records, counts):
-                    sys.exit(f"error: {'; '.join(wrong)}")
-                costs = measure(spark, records, rounds)
+    with temporary_home("bench-decode-") as home, broker(home) as servers:
+        fill(servers, counts)
+        with session(home) as spark:
+            records = {topic: topic_records(spark, servers, topic) for topic in counts}
+            if wrong := wrong_outputs(records, counts):
+                sys.exit(f"error: {'; '.join(wrong)}")
+            costs = measure(spark, records, rounds)
     show(costs, counts)
     if file:
         seconds = {name: [each._asdict() for each in rounds] for name, rounds in costs.items()}

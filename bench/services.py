@@ -1,9 +1,10 @@
 """A temporary LAKEHOUSE_HOME -> the services and the session of a bench, each as a context."""
 
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,14 +40,39 @@ def store(home: Home) -> Iterator[None]:
 
 
 @contextmanager
-def services(prefix: str, distributions: list[str]) -> Iterator[Home]:
-    """An empty broker and an empty store, in a folder that is gone afterwards."""
+def temporary_home(prefix: str, distributions: Iterable[str] = artifacts.STACK) -> Iterator[Home]:
+    """Empty, and gone afterwards; after a failure its logs stay."""
     with tempfile.TemporaryDirectory(prefix=prefix) as folder:
         home = Home(StackSettings(home=Path(folder), catalog_uri=None))
         artifacts.fetch(home.cache, distributions)
+        try:
+            yield home
+        except BaseException:
+            logs = home.path / "logs"
+            if logs.exists():
+                kept = shutil.move(logs, tempfile.mkdtemp(prefix=f"{prefix}failed-"))
+                console.print(f"logs: {kept}", soft_wrap=True)
+            raise
+
+
+@contextmanager
+def services(prefix: str, distributions: list[str]) -> Iterator[Home]:
+    """An empty broker and an empty store."""
+    with temporary_home(prefix, distributions) as home:
         class_archive.make(home, console.print)
         with broker(home), store(home):
             yield home
+
+
+@contextmanager
+def stack(prefix: str) -> Iterator[Home]:
+    """All of it, empty."""
+    with temporary_home(prefix) as home:
+        try:
+            processes.up(home, console.print)
+            yield home
+        finally:
+            processes.down(home, console.print)
 
 
 @contextmanager
