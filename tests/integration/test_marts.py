@@ -203,3 +203,15 @@ def test_another_time_zone_rebuilds_all_marts_by_itself(shop, spark, settings):
     shop.build()
     shop.assert_marts_are_exact()
     assert set(shop.last_plans().values()) == {None}
+
+
+def test_a_mart_with_days_of_every_month_since_1970_is_written_at_once(shop):
+    shop.query("""
+        CREATE TABLE marts.every_month
+        WITH (partitioning = ARRAY['month(event_date)'], sorted_by = ARRAY['event_date'])
+        AS SELECT event_date
+        FROM unnest(sequence(DATE '1970-01-01', CURRENT_DATE, INTERVAL '1' MONTH)) AS t (event_date)
+    """)
+    (months,) = shop.query('SELECT count(*) FROM marts."every_month$partitions"')[0]
+    shop.query("DROP TABLE marts.every_month")
+    assert months > 670
