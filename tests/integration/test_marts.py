@@ -55,9 +55,10 @@ class Shop:
             kept = self.events if message.topic == USER_EVENTS.topic else self.products
             kept.append(message.value.decode())
 
-    def build(self, zone: str | None = None) -> str:
-        variables = [f"--vars={json.dumps({'reporting_time_zone': zone})}"] if zone else []
-        return self._command("dbt", "run", "--exclude=analytics", *variables).stdout
+    def build(self, **variables: str | int) -> str:
+        return self._command(
+            "dbt", "run", "--exclude=analytics", f"--vars={json.dumps(variables)}"
+        ).stdout
 
     def assert_marts_are_exact(self, zone: str = "UTC", without: str = "") -> None:
         events = [event for event in self.events if event != without]
@@ -192,13 +193,22 @@ def test_rows_of_a_recorded_build_come_again_from_its_snapshots(shop):
     """)
 
 
+def test_more_touched_days_than_sql_should_name_rebuild_the_mart(shop, spark, settings):
+    shop.send(shop.traffic(seed=3))
+    ingest(spark, settings)
+    printed = shop.build(most_days_to_restate=3)
+    assert "same_day_purchasers is rebuilt in full: 4 days were touched, more than 3" in printed
+    shop.assert_marts_are_exact(without=shop.removed)
+    assert set(shop.last_plans().values()) == {None}
+
+
 def test_another_time_zone_rebuilds_all_marts_by_itself(shop, spark, settings):
     """So does the way back; an event that a replay restored restates its day in that zone too."""
-    printed = shop.build(zone=NEW_YORK)
+    printed = shop.build(reporting_time_zone=NEW_YORK)
     assert f"days were days of UTC, and are of {NEW_YORK}" in printed
     partition, offset = shop.position
     replay(spark, settings, USER_EVENTS.topic, Asked(offsets=(Offsets(partition, offset, offset),)))
-    assert "rebuilt in full" not in shop.build(zone=NEW_YORK)
+    assert "rebuilt in full" not in shop.build(reporting_time_zone=NEW_YORK)
     shop.assert_marts_are_exact(zone=NEW_YORK)
     shop.build()
     shop.assert_marts_are_exact()

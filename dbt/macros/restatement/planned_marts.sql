@@ -10,9 +10,6 @@
         {%- for node in restated_marts() -%}
             {%- set build = builds.get(node.name, {}) -%}
             {%- set reason = rebuild_reason(node, build, builds, comparable, products) -%}
-            {%- if reason -%}
-                {%- do log(node.name ~ " is rebuilt in full: " ~ reason, info=true) -%}
-            {%- endif -%}
             {%- set shows_products_if = node.config.meta.get("shows_products_if") -%}
             {%- do marts.append({
                 "name": node.name,

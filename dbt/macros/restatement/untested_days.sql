@@ -8,7 +8,12 @@
     {%- endif -%}
     {%- set find_days -%}
         select
-            coalesce(bool_or(touched_days is null), true),
+            coalesce(
+                bool_or(touched_days is null)
+                or cardinality(array_distinct(flatten(array_agg(touched_days))))
+                > {{ var("most_days_to_restate") }},
+                true
+            ),
             array_join(array_sort(array_distinct(flatten(array_agg(touched_days)))), ',')
         from (
             select touched_days

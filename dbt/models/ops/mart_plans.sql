@@ -1,3 +1,4 @@
+{{ config(post_hook='{{ report_rebuilds() }}') }}
 -- depends_on: {{ ref('mart_builds') }}
 -- depends_on: {{ ref('mart_tests') }}
 {%- set events = staged_version(
@@ -55,26 +56,41 @@ days (mart, touched_days) as (
 
 ),
 
+plans (mart, rebuild_reason, touched_days, definition) as (
+
+    select
+        marts.mart,
+        coalesce(
+            marts.rebuild_reason,
+            if(
+                cardinality(days.touched_days) > {{ var("most_days_to_restate") }},
+                cast(cardinality(days.touched_days) as varchar)
+                || ' days were touched, more than {{ var("most_days_to_restate") }}'
+            )
+        ),
+        coalesce(days.touched_days, cast(array[] as array(date))),
+        marts.definition
+    from marts
+    left join days
+        on marts.mart = days.mart
+    where marts.mart is not null
+
+),
+
 mart_plans as (
 
     select
-        cast(marts.mart as varchar) as mart,
-        cast(marts.rebuild_reason as varchar) as rebuild_reason,
-        if(
-            marts.rebuild_reason is null,
-            coalesce(days.touched_days, cast(array[] as array(date)))
-        ) as touched_days,
+        cast(mart as varchar) as mart,
+        cast(rebuild_reason as varchar) as rebuild_reason,
+        if(rebuild_reason is null, touched_days) as touched_days,
         cast({{ sql_literal(events.snapshot_id) }} as bigint) as events_snapshot_id,
         cast({{ sql_literal(products.snapshot_id) }} as bigint) as products_snapshot_id,
         cast({{ sql_literal(events.bookmark) }} as varchar) as events_bookmark,
         cast({{ sql_literal(products.bookmark) }} as varchar) as products_bookmark,
         cast({{ sql_literal(events.latest_at) }} as timestamp(6) with time zone) as latest_event_at,
         '{{ var("reporting_time_zone") }}' as reporting_time_zone,
-        cast(marts.definition as varchar) as definition
-    from marts
-    left join days
-        on marts.mart = days.mart
-    where marts.mart is not null
+        cast(definition as varchar) as definition
+    from plans
 
 )
 
