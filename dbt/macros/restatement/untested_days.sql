@@ -8,12 +8,7 @@
     {%- endif -%}
     {%- set find_days -%}
         select
-            coalesce(
-                bool_or(touched_days is null)
-                or cardinality(array_distinct(flatten(array_agg(touched_days))))
-                > {{ var("most_days_to_restate") }},
-                true
-            ),
+            coalesce(bool_or(touched_days is null), true),
             array_join(array_sort(array_distinct(flatten(array_agg(touched_days)))), ',')
         from (
             select touched_days
@@ -25,8 +20,10 @@
             where mart = '{{ mart }}'
         )
     {%- endset -%}
-    {%- set all_days, days = run_query(find_days).rows[0] -%}
-    {{ return(none if all_days else days.split(",") if days else []) }}
+    {%- set all_days, listed = run_query(find_days).rows[0] -%}
+    {%- set days = listed.split(",") if listed else [] -%}
+    {%- set is_few = days | length <= var("most_days_to_restate") -%}
+    {{ return(days if is_few and not all_days else none) }}
 {% endmacro %}
 
 
