@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -50,7 +51,8 @@ class Aside:
                 self.spark,
                 self.layouts[staging.name],
                 files[staging],
-                lambda rows: ~is_among(gone, *(rows[name] for name in POSITION)),
+                lambda rows: pa.array(~is_among(gone, *(rows[name] for name in POSITION))),
+                POSITION,
             )
         if same:
             rows = duplicate_rows(self.contract, repeated)

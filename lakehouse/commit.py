@@ -36,18 +36,39 @@ def append(
     Returns how many rows. Without files the snapshot holds the properties alone.
     """
     target = iceberg_table(spark, table)
+    spec = target.spec()
+    unpartitioned = spec
+    if any(file.partition is None for file in files):
+        unpartitioned = _unpartitioned(target)
+        target.refresh()
     # One that merges small lists of files at times, or one that has nothing to merge.
     update = target.newAppend() if files else target.newFastAppend()
     mapper = json_mapper(spark._jvm)
     parser = java_class(spark._jvm, "org.apache.iceberg.ContentFileParser")
-    spec = target.spec()
     for file in files:
-        described = mapper.readTree(file.in_json(spec.specId()))
-        update.appendFile(parser.fromJson(described, spec))
+        of_file = unpartitioned if file.partition is None else spec
+        described = mapper.readTree(file.in_json(of_file.specId()))
+        update.appendFile(parser.fromJson(described, of_file))
     for key, value in properties.items():
         update.set(key, value)
     _swap(spark, table, target, update.apply(), after)
     return sum(file.rows for file in files)
+
+
+def _unpartitioned(target: Any) -> Any:
+    """A table's partitioning without fields, for files that hold rows of many partitions.
+
+    It is added beside the current one, which stays what all other writers use.
+    """
+    known = (spec for spec in target.specs().values() if spec.isUnpartitioned())
+    if found := next(known, None):
+        return found
+    update = target.updateSpec()
+    for field in target.spec().fields():
+        update.removeField(field.name())
+    update.addNonDefaultSpec().commit()
+    target.refresh()
+    return _unpartitioned(target)
 
 
 def _swap(spark: SparkSession, table: Table, target: Any, snapshot: Any, after: int | None) -> None:

@@ -1,7 +1,7 @@
 """Ranges of a topic's offsets -> Arrow batches of the messages there, within a task."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,9 @@ from lakehouse.generations import in_kafka
 from lakehouse.retry import TransientError
 
 MESSAGES_PER_BATCH = 5000
+# The first messages show how large they are; then a batch has about so many bytes at most.
+FIRST_MESSAGES = 16
+BYTES_PER_BATCH = 16 * 2**20
 POLL_SECONDS = 0.1
 # A broker that is started again takes less.
 SILENCE_SECONDS = 30
@@ -31,7 +34,7 @@ class Range(NamedTuple):
 
 def consume(
     options: dict[str, Any], topic: str, ranges: Iterable[Range]
-) -> Iterator[tuple[Range, pa.RecordBatch]]:
+) -> Generator[tuple[Range, pa.RecordBatch], None, None]:
     """All messages of the ranges, with SOURCE_COLUMNS; partitions as the tables number them.
 
     LakehouseError where Kafka no longer holds one; TransientError where it does not answer.
@@ -52,20 +55,36 @@ def consume(
         }
     )
     try:
+        size = _BatchSize()
         for each in ranges:
-            for messages in _messages(consumer, topic, each):
-                yield each, _batch(each.partition, messages)
+            for messages in _messages(consumer, topic, each, size):
+                records = _batch(each.partition, messages)
+                size.fit(records)
+                yield each, records
     finally:
         consumer.close()
 
 
-def _messages(consumer: Consumer, topic: str, asked: Range) -> Iterator[list[Message]]:
+class _BatchSize:
+    """How many messages to ask for at once, by the size of those that came last."""
+
+    def __init__(self) -> None:
+        self.messages = FIRST_MESSAGES
+
+    def fit(self, records: pa.RecordBatch) -> None:
+        fitting = BYTES_PER_BATCH * len(records) // max(records.nbytes, 1)
+        self.messages = max(1, min(fitting, MESSAGES_PER_BATCH))
+
+
+def _messages(
+    consumer: Consumer, topic: str, asked: Range, size: _BatchSize
+) -> Iterator[list[Message]]:
     """Offsets may be sparse: past the last message is Kafka's end, or a later message."""
     consumer.assign([TopicPartition(topic, in_kafka(asked.partition), asked.start)])
     position = asked.start
     heard = time.monotonic()
     while position < asked.end:
-        most = min(MESSAGES_PER_BATCH, asked.end - position)
+        most = min(size.messages, asked.end - position)
         answers = consumer.consume(most, POLL_SECONDS)
         found = [answer for answer in answers if not answer.error()]
         if len(found) < len(answers):

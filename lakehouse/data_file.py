@@ -8,12 +8,12 @@ from lakehouse.metrics import Metrics
 
 
 class DataFile(msgspec.Struct, frozen=True):
-    """Parquet, of one partition."""
+    """Parquet, with rows of one partition or, without a partition, of several small ones."""
 
     # s3://...
     path: str
     # The values of its partition, one per field of the table's partitioning.
-    partition: tuple[str | int | None, ...]
+    partition: tuple[str | int | None, ...] | None
     rows: int
     size: int
     # Where each row group begins.
@@ -27,7 +27,7 @@ class DataFile(msgspec.Struct, frozen=True):
             "content": "DATA",
             "file-path": self.path,
             "file-format": "PARQUET",
-            "partition": self.partition,
+            "partition": self.partition or (),
             "file-size-in-bytes": self.size,
             "record-count": self.rows,
             "column-sizes": _by_id(self.metrics.sizes),

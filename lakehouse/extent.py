@@ -20,5 +20,7 @@ class Extent:
     """What a micro-batch holds, before anything of it is committed."""
 
     read: int
+    # Bytes of keys, values and headers.
+    size: int
     ends: Frontier
     rejections: list[Rejections]

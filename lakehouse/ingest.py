@@ -241,29 +241,34 @@ class _Run:
             )
 
     def _write(self, _messages: DataFrame, batch_id: int) -> None:
-        started = time.monotonic()
-        ends = self._ends(batch_id)
-        ranges = [
-            Range(partition, self._reached.get(partition, 0), end)
-            for partition, end in ends.items()
-            if end > self._reached.get(partition, 0)
-        ]
+        """Commit what Spark has planned, in one batch or, if it is too many bytes, in several."""
+        planned = self._ends(batch_id)
         try:
-            written = self._writer.write(ranges)
+            while ranges := self._left(planned):
+                started = time.monotonic()
+                written, ends = self._writer.write(ranges)
+                self._reached = self._reached | ends
+                self._report.batches.append(written)
+                log.info(
+                    "batch committed",
+                    extra={
+                        "topic": self._contract.topic,
+                        "batch": batch_id,
+                        **asdict(written),
+                        "seconds": round(time.monotonic() - started, 2),
+                    },
+                )
         except Exception as error:
             self.failure = error
             raise
-        self._reached = ends
-        self._report.batches.append(written)
-        log.info(
-            "batch committed",
-            extra={
-                "topic": self._contract.topic,
-                "batch": batch_id,
-                **asdict(written),
-                "seconds": round(time.monotonic() - started, 2),
-            },
-        )
+
+    def _left(self, planned: Frontier) -> list[Range]:
+        """What is not committed yet of what is planned."""
+        return [
+            Range(partition, self._reached.get(partition, 0), end)
+            for partition, end in planned.items()
+            if end > self._reached.get(partition, 0)
+        ]
 
     def _ends(self, batch_id: int) -> Frontier:
         """As planned by Spark, which notes it in the checkpoint before the batch begins."""

@@ -6,6 +6,7 @@ Nothing of them is in a table before the driver has seen all tasks end, and comm
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -23,12 +24,15 @@ from lakehouse.decode import judge, spare_worker, take
 from lakehouse.extent import Extent, Rejections
 from lakehouse.held import Held, is_among
 from lakehouse.layout import Layout
-from lakehouse.parquet import DataFile, FileWriter
+from lakehouse.parquet import DataFile, FileWriter, remove
 from lakehouse.rows import letter_columns, raw_columns, staged_columns
 from lakehouse.tables import DEAD_LETTERS, Table, raw_table, staging_table
 
 # A task for less costs more than it saves.
 MESSAGES_PER_TASK = 50_000
+# Keys, values and headers of a batch. All of it is written again after a failure, and a run that is
+# out of patience has committed nothing of it.
+BYTES_PER_BATCH = 4 * 2**30
 # That of Spark's xxhash64.
 _SEED = 42
 
@@ -37,6 +41,10 @@ class Taken(msgspec.Struct):
     """What one task has read and written."""
 
     read: int
+    # Bytes of their keys, values and headers.
+    size: int
+    # What it has read of its part: less than all where it came to its limit of bytes.
+    ranges: list[Range]
     rejections: list[Rejections]
     # Table name -> its files.
     files: dict[str, list[DataFile]]
@@ -60,20 +68,29 @@ class Intake:
     held_elsewhere: Held = field(default_factory=dict)
 
     def run(self, spark: SparkSession, ranges: list[Range]) -> tuple[Extent, list[Taken]]:
+        """Write the files of all messages, or of as many as BYTES_PER_BATCH allows.
+
+        The extent's `ends` say how far each partition was read; without a gap, and never nowhere.
+        """
         parts = _parts(ranges, spark.sparkContext.defaultParallelism)
+        budget = BYTES_PER_BATCH // len(parts)
 
         def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
                 for number in batch.column(0).to_pylist():
-                    taken = msgspec.msgpack.encode(self.take_in(parts[number]))
+                    taken = msgspec.msgpack.encode(self.take_in(parts[number], budget))
                     yield pa.RecordBatch.from_pydict({"taken": [taken]})
 
         rows = spark.range(0, len(parts), 1, len(parts)).mapInArrow(work, "taken binary").collect()
         found = [msgspec.msgpack.decode(row.taken, type=Taken) for row in rows]
-        return _extent(ranges, found), found
+        kept, ends = _without_gaps(ranges, found)
+        for taken in (taken for taken in found if taken not in kept):
+            for name, files in taken.files.items():
+                remove(self.layouts[name], files)
+        return _extent(ends, kept), kept
 
-    def take_in(self, ranges: list[Range]) -> Taken:
-        """In a task."""
+    def take_in(self, ranges: list[Range], budget: int) -> Taken:
+        """In a task: read and write the messages of these ranges, up to `budget` bytes of them."""
         spare_worker()
         raw, staging, dead = (
             table.name
@@ -84,25 +101,32 @@ class Intake:
         keys: list[np.ndarray] = []
         days: set[date] = set()
         rejections = _Rejections()
-        read = 0
-        for each, records in consume(self.kafka, self.contract.topic, ranges):
-            read += len(records)
-            writers[raw].add(raw_columns(self.contract, _without(self.held_in_raw, records)))
-            records = _without(self.held_elsewhere, records)
-            for indices, columns, verdicts in judge(self.contract, records):
-                chosen = take(records, indices)
-                if columns is not None:
-                    writers[staging].add(staged_columns(chosen, columns))
-                    if has_ids:
-                        keys.append(event_keys(columns[0]))
-                        days |= _days(columns[4])
-                if verdicts is not None:
-                    letters = letter_columns(self.contract, chosen, verdicts, self.value_limit)
-                    writers[dead].add(letters)
-                    rejections.add(each.partition, chosen, verdicts[0])
+        read = size = 0
+        done = ranges
+        with closing(consume(self.kafka, self.contract.topic, ranges)) as messages:
+            for each, records in messages:
+                read += len(records)
+                size += records.nbytes
+                writers[raw].add(raw_columns(self.contract, _without(self.held_in_raw, records)))
+                others = _without(self.held_elsewhere, records)
+                for indices, columns, verdicts in judge(self.contract, others):
+                    chosen = take(others, indices)
+                    if columns is not None:
+                        writers[staging].add(staged_columns(chosen, columns))
+                        if has_ids:
+                            keys.append(event_keys(columns[0]))
+                            days |= _days(columns[4])
+                    if verdicts is not None:
+                        letters = letter_columns(self.contract, chosen, verdicts, self.value_limit)
+                        writers[dead].add(letters)
+                        rejections.add(each.partition, chosen, verdicts[0])
+                if size >= budget:
+                    end = records["offset"][-1].as_py() + 1
+                    done = [*ranges[: ranges.index(each)], each._replace(end=end)]
+                    break
         files = {name: writer.close() for name, writer in writers.items()}
         packed = b"".join(map(np.ndarray.tobytes, keys))
-        return Taken(read, rejections.found(), files, packed, days)
+        return Taken(read, size, done, rejections.found(), files, packed, days)
 
 
 def event_keys(event_ids: pa.Array) -> np.ndarray:
@@ -113,6 +137,16 @@ def event_keys(event_ids: pa.Array) -> np.ndarray:
 
 def _days(times: pa.Array) -> set[date]:
     return set(pc.unique(times.cast(pa.date32())).to_pylist())
+
+
+def first_of(ranges: list[Range], bytes_per_offset: float) -> list[Range]:
+    """The ranges, or the same share of each if all together are expected to be too many bytes.
+
+    Messages are not equally large: with a quarter of the bytes to spare, few tasks end early.
+    """
+    expected = sum(each.end - each.start for each in ranges) * bytes_per_offset
+    share = 0.75 * BYTES_PER_BATCH / expected if expected > BYTES_PER_BATCH else 1
+    return [Range(p, start, start + max(1, int((end - start) * share))) for p, start, end in ranges]
 
 
 def _parts(ranges: list[Range], most: int) -> list[list[Range]]:
@@ -156,9 +190,22 @@ class _Rejections:
         return [Rejections(name, n, *self._first[name]) for name, n in self._counts.items()]
 
 
-def _extent(ranges: list[Range], found: list[Taken]) -> Extent:
+def _without_gaps(ranges: list[Range], found: list[Taken]) -> tuple[list[Taken], Frontier]:
+    """The tasks that read on where those before them had ended, and the ends of all partitions.
+
+    A bookmark is one offset for each partition, so nothing beyond a gap can be committed.
+    """
+    ends: Frontier = {each.partition: each.start for each in ranges}
+    kept = []
+    for taken in found:
+        if all(ends[each.partition] == each.start for each in taken.ranges):
+            kept.append(taken)
+            ends.update((each.partition, each.end) for each in taken.ranges)
+    return kept, ends
+
+
+def _extent(ends: Frontier, found: list[Taken]) -> Extent:
     """Of all tasks; a class is shown by the first of its messages."""
-    ends: Frontier = {each.partition: each.end for each in ranges}
     rejections: dict[str, Rejections] = {}
     for each in (each for taken in found for each in taken.rejections):
         if known := rejections.get(each.error_class):
@@ -167,7 +214,8 @@ def _extent(ranges: list[Range], found: list[Taken]) -> Extent:
                 each.error_class, known.count + each.count, first.partition, first.offset
             )
         rejections[each.error_class] = each
-    return Extent(sum(taken.read for taken in found), ends, list(rejections.values()))
+    read, size = (sum(getattr(taken, name) for taken in found) for name in ("read", "size"))
+    return Extent(read, size, ends, list(rejections.values()))
 
 
 def files_of(found: list[Taken], table: Table) -> list[DataFile]:

@@ -1,6 +1,7 @@
 """Arrow rows <-> Parquet files for an Iceberg table, in tasks; `commit` makes them part of it."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from datetime import date
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -8,6 +9,7 @@ from uuid import uuid4
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -15,17 +17,19 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from lakehouse.data_file import DataFile
 from lakehouse.layout import Layout
 from lakehouse.metrics import metrics_of
+from lakehouse.spool import Spool, Values
 
 # Rows of one file for each partition wait in memory, up to so much of them together.
 BUFFER_BYTES = 32 * 2**20
 # What was encoded is in memory until its file is closed: all open ones together have so much. A
 # stream to S3 that is open from the beginning takes 10 MB for itself, however small the file.
 OPEN_BYTES = 128 * 2**20
+# So many partitions have an open file each; rows of further ones are spooled.
+OPEN_FILES = 256
 # A dictionary pays where values repeat; for text of its own in each row it is tried in vain.
 _REPEATING = ("user_id", "product_id", "event_type", "topic", "partition", "error_class")
 _FILES = "files binary"
 Batches = Iterator[pa.RecordBatch]
-Values = tuple[str | int | None, ...]
 
 
 class FileWriter:
@@ -35,7 +39,9 @@ class FileWriter:
         self._layout = layout
         self._waiting: list[pa.RecordBatch] = []
         self._bytes = 0
-        self._open: dict[Values, _OpenFile] = {}
+        # None: rows of small partitions, in a file without one.
+        self._open: dict[Values | None, _OpenFile] = {}
+        self._spool: Spool | None = None
         self._done: list[DataFile] = []
 
     def add(self, columns: list[pa.Array]) -> None:
@@ -55,18 +61,46 @@ class FileWriter:
     def close(self) -> list[DataFile]:
         self._flush()
         self._close_all()
+        if self._spool:
+            with closing(self._spool):
+                self._write_spooled(self._spool)
         return self._done
 
     def _flush(self) -> None:
         if self._waiting:
             rows = pa.Table.from_batches(self._waiting)
             self._waiting, self._bytes = [], 0
-            for partition, part in _by_partition(self._layout, rows):
-                if partition not in self._open:
-                    self._open[partition] = _OpenFile(self._layout, partition)
-                self._open[partition].write(part)
+            self._write(*_by_partition(self._layout, rows))
             if sum(file.size for file in self._open.values()) > OPEN_BYTES:
                 self._close_all()
+
+    def _write(self, rows: pa.Table, partitions: list[Values], starts: np.ndarray) -> None:
+        counts = np.diff(starts, append=rows.num_rows)
+        is_new = np.array([partition not in self._open for partition in partitions])
+        if not self._spool and len(self._open) + is_new.sum() > OPEN_FILES:
+            self._spool = Spool(self._layout.schema)
+        # Once there is a spool, a partition is either in it or in an open file.
+        is_spooled = is_new & (self._spool is not None)
+        if self._spool and is_spooled.any():
+            chosen = rows.filter(pa.array(np.repeat(is_spooled, counts)))
+            names = [partitions[number] for number in np.flatnonzero(is_spooled)]
+            self._spool.add(chosen, names, counts[is_spooled])
+        for number in np.flatnonzero(~is_spooled):
+            partition = partitions[number]
+            if partition not in self._open:
+                self._open[partition] = _OpenFile(self._layout, partition)
+            self._open[partition].write(rows.slice(starts[number], counts[number]))
+
+    def _write_spooled(self, spool: Spool) -> None:
+        """One file per large partition, one after the other; and one for all small ones."""
+        for partition, rows in spool.drain(BUFFER_BYTES):
+            if partition not in self._open:
+                self._done += [self._open.pop(p).close() for p in list(self._open) if p is not None]
+                self._open[partition] = _OpenFile(self._layout, partition)
+            self._open[partition].write(rows)
+            if self._open[partition].size > OPEN_BYTES:
+                self._done.append(self._open.pop(partition).close())
+        self._close_all()
 
     def _close_all(self) -> None:
         self._done += [file.close() for file in self._open.values()]
@@ -74,13 +108,13 @@ class FileWriter:
 
 
 class _OpenFile:
-    def __init__(self, layout: Layout, partition: Values):
+    def __init__(self, layout: Layout, partition: Values | None):
         self._filesystem = layout.filesystem()
         self._partition = partition
         self._columns = layout.columns
         folders = (
             f"{each.name}={'null' if value is None else value}"
-            for each, value in zip(layout.partitions, partition, strict=True)
+            for each, value in zip(layout.partitions, partition or (), strict=partition is not None)
         )
         self.path = "/".join((layout.folder, *folders, f"{uuid4().hex}.parquet"))
         self._sink = pa.BufferOutputStream()
@@ -125,11 +159,10 @@ def _key(path: str) -> str:
     return parts.netloc + parts.path
 
 
-def _by_partition(layout: Layout, rows: pa.Table) -> Iterator[tuple[Values, pa.Table]]:
-    """The values of each partition, and its rows in their order."""
+def _by_partition(layout: Layout, rows: pa.Table) -> tuple[pa.Table, list[Values], np.ndarray]:
+    """The rows partition by partition, each in its order; the partitions; where each begins."""
     if not layout.partitions:
-        yield (), rows
-        return
+        return rows, [()], np.zeros(1, np.int64)
     keys = [each.of(rows.column(each.column).combine_chunks()) for each in layout.partitions]
     group = np.zeros(rows.num_rows, np.int64)
     for key in keys:
@@ -139,10 +172,13 @@ def _by_partition(layout: Layout, rows: pa.Table) -> Iterator[tuple[Values, pa.T
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     if len(starts) > 1:
         rows = rows.combine_chunks().take(pa.array(order))
-    for start, end in zip(starts, [*starts[1:], rows.num_rows], strict=True):
-        values = (key[int(order[start])].as_py() for key in keys)
-        partition = tuple(str(value) if isinstance(value, date) else value for value in values)
-        yield partition, rows.slice(start, end - start)
+    firsts = pa.array(order[starts])
+    values = (map(_json_value, key.take(firsts).to_pylist()) for key in keys)
+    return rows, list(zip(*values, strict=True)), starts
+
+
+def _json_value(value: date | str | int | None) -> str | int | None:
+    return str(value) if isinstance(value, date) else value
 
 
 def write_rows(rows: DataFrame, layout: Layout) -> list[DataFile]:
@@ -179,27 +215,34 @@ def rewrite(
     layout: Layout,
     files: list[DataFile],
     keep: Callable[[pa.Table], pa.Array],
+    columns: list[str],
 ) -> list[DataFile]:
-    """The same without the rows for which `keep` is not true; what loses none is left as it is."""
+    """The same without the rows for which `keep` is not true; what loses none is left as it is.
+
+    `keep` looks at these `columns`. One row group is in memory at a time.
+    """
 
     def write(batches: Iterable[pa.RecordBatch]) -> Batches:
         for file in _chosen(batches, files):
-            groups = list(_row_groups(layout, file))
-            kept = [group.filter(keep(group)) for group in groups]
-            if sum(group.num_rows for group in kept) == file.rows:
+            kept = [keep(group) for group in _row_groups(layout, file, columns)]
+            if all(pc.all(each).as_py() for each in kept):
                 yield packed([file])
                 continue
             writer = FileWriter(layout)
-            for rows in kept:
-                for batch in rows.to_batches():
+            for group, is_kept in zip(_row_groups(layout, file), kept, strict=True):
+                for batch in group.filter(is_kept).to_batches():
                     writer.add(batch.columns)
             yield packed(writer.close())
 
     written = collected(_per_file(spark, files).mapInArrow(write, _FILES))
-    for path in {file.path for file in files} - {file.path for file in written}:
-        # No table knows it.
-        layout.filesystem().delete_file(_key(path))
+    remove(layout, [file for file in files if file not in written])
     return written
+
+
+def remove(layout: Layout, files: Iterable[DataFile]) -> None:
+    """Delete files that no table knows."""
+    for file in files:
+        layout.filesystem().delete_file(_key(file.path))
 
 
 def packed(files: list[DataFile]) -> pa.RecordBatch:
@@ -222,8 +265,10 @@ def _chosen(batches: Iterable[pa.RecordBatch], files: list[DataFile]) -> Iterato
             yield files[number]
 
 
-def _row_groups(layout: Layout, file: DataFile) -> Iterator[pa.Table]:
+def _row_groups(
+    layout: Layout, file: DataFile, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
     with layout.filesystem().open_input_file(_key(file.path)) as source:
         found = pq.ParquetFile(source)
         for number in range(found.num_row_groups):
-            yield found.read_row_group(number, use_threads=False)
+            yield found.read_row_group(number, columns, use_threads=False)

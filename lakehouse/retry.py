@@ -101,19 +101,31 @@ def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+# A batch of gigabytes that fails again takes minutes each time.
+LEAST_ATTEMPTS = 3
+
+
 class _Ceiling:
-    """True once nothing has been achieved for so long since it first failed."""
+    """True once nothing was achieved for `seconds` since it first failed.
+
+    And for no less than three times as long as the last attempt took; with 0 seconds at once.
+    """
 
     def __init__(self, seconds: float, progress: Callable[[], int]):
         self._seconds = seconds
         self._progress = progress
         self._made = -1
         self._since = 0.0
+        self._began = time.monotonic()
 
     def __call__(self, state: RetryCallState) -> bool:
+        now = time.monotonic()
         if (made := self._progress()) > self._made:
-            self._made, self._since = made, time.monotonic()
-        return time.monotonic() + state.upcoming_sleep - self._since > self._seconds
+            self._made, self._since = made, now
+        next_begins = now + state.upcoming_sleep
+        took, self._began = now - self._began, next_begins
+        ceiling = max(self._seconds, LEAST_ATTEMPTS * took) if self._seconds else 0
+        return next_begins - self._since > ceiling
 
 
 def retrying(seconds: float, progress: Callable[[], int], count: Callable[[], None]) -> Retrying:

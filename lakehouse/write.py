@@ -25,7 +25,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
 from lakehouse.held import Held, held_of
 from lakehouse.iceberg import current_snapshot
-from lakehouse.intake import Intake, files_of
+from lakehouse.intake import Intake, files_of, first_of
 from lakehouse.layout import Layout, layout_of
 from lakehouse.parquet import write_rows
 from lakehouse.slices import Offsets, is_any_of
@@ -82,6 +82,8 @@ class Writer:
         self._kafka = kafka
         self._value_limit = value_limit
         self._frontiers = frontiers
+        # What offsets came to, on average, in the last batch.
+        self._bytes_per_offset = 0.0
 
     @property
     def frontier(self) -> Frontier:
@@ -95,7 +97,9 @@ class Writer:
             if any(end > before.get(partition, 0) for partition, end in ends.items()):
                 self._append(table, [], ends)
 
-    def write(self, ranges: list[Range]) -> Written:
+    def write(self, ranges: list[Range]) -> tuple[Written, Frontier]:
+        """Commit the messages of these ranges, or as many as make a batch; the end of those."""
+        ranges = first_of(ranges, self._bytes_per_offset)
         raw, staging, *others = self._frontiers
         intake = Intake(self._contract, self._kafka, self._layouts, self._value_limit)
         is_new = all(
@@ -110,6 +114,8 @@ class Writer:
                 held_elsewhere=self._held(ranges, [staging, *others]),
             )
         batch, found = intake.run(self._spark, ranges)
+        offsets = sum(batch.ends[partition] - start for partition, start, _ in ranges)
+        self._bytes_per_offset = batch.size / offsets
         files = {table: files_of(found, table) for table in self._frontiers}
         if DUPLICATES in files:
             aside = Aside(
@@ -120,13 +126,14 @@ class Writer:
         self._check(batch)
         added = {table: self._append(table, files[table], batch.ends) for table in self._frontiers}
         counts = {table: count for table, (count, _) in added.items()}
-        return Written(
+        written = Written(
             batch.read,
             counts[staging],
             counts.get(DUPLICATES, 0),
             counts[DEAD_LETTERS],
             sum(again for _, again in added.values()),
         )
+        return written, batch.ends
 
     @cached_property
     def _layouts(self) -> dict[str, Layout]:

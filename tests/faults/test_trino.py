@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from datetime import date, timedelta
 
 import broker
 import pytest
@@ -77,3 +78,22 @@ def test_marts_follow_staging_back_to_an_older_snapshot_and_forward_again(
 
 def rows_of_marts(query) -> dict[str, set[tuple]]:
     return {mart: set(map(tuple, query(f"SELECT * FROM marts.{mart}"))) for mart in MARTS}
+
+
+def test_trino_reads_and_restates_hundreds_of_days_whose_events_share_a_file(
+    ingested, settings, spark, command, query
+):
+    days = [date(2020, 1, 1) + timedelta(days=number) for number in range(300)]
+    events = (broker.EVENT.format(id=f"of {day}").replace("2026-03-05", str(day)) for day in days)
+    broker.produce(settings, *events, key="u")
+    ingest(spark, settings)
+    command(*BUILD)
+    staged = "SELECT count(*) FROM staging.stg_user_events WHERE date(event_timestamp) {}"
+    viewed = "SELECT count(*), sum(view_count) FROM marts.top_viewed_products WHERE event_date {}"
+    earlier, on_a_day = "< DATE '2021-01-01'", "= DATE '2020-02-29'"
+    assert query(staged.format(earlier)) == [[300]]
+    assert query(staged.format(on_a_day)) == [[1]]
+    assert query(viewed.format(earlier)) == [[300, 300]]
+    assert query(viewed.format(on_a_day)) == [[1, 1]]
+    shared = 'SELECT count(*) FROM staging."stg_user_events$files" WHERE record_count = 300'
+    assert query(shared) == [[1]]

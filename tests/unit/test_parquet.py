@@ -12,7 +12,14 @@ from pyarrow import fs
 
 from lakehouse.consume import Range
 from lakehouse.held import is_among
-from lakehouse.intake import MESSAGES_PER_TASK, _parts, event_keys
+from lakehouse.intake import (
+    MESSAGES_PER_TASK,
+    Taken,
+    _parts,
+    _without_gaps,
+    event_keys,
+    first_of,
+)
 from lakehouse.layout import FIELD_ID, Partition, _with_ids
 from lakehouse.parquet import FileWriter
 
@@ -82,6 +89,25 @@ def test_files_that_would_take_too_much_memory_are_closed_and_others_begun(layou
     assert sorted(files) == 3 * [("2026-03-01", 1)] + 3 * [("2026-03-02", 1)]
 
 
+def test_beyond_so_many_open_files_small_partitions_share_one(layout, monkeypatch):
+    monkeypatch.setattr("lakehouse.parquet.BUFFER_BYTES", 0)
+    monkeypatch.setattr("lakehouse.parquet.OPEN_FILES", 2)
+    monkeypatch.setattr("lakehouse.spool.ROWS_OF_A_FILE", 4)
+    writer = FileWriter(layout)
+    for days in ((1,), (9, 8, 7), (6, 6, 6, 6, 8), (1, 9)):
+        at = [datetime(2026, 3, day, tzinfo=UTC) for day in days]
+        writer.add([pa.array(["iceberg"] * len(at)), pa.array(at, SCHEMA.types[1])])
+    files = {file.partition: file for file in writer.close()}
+    assert {partition: file.rows for partition, file in files.items()} == {
+        ("2026-03-01", 1): 2,
+        ("2026-03-06", 1): 4,
+        None: 5,
+    }
+    shared = Path("/", files[None].path.removeprefix("s3:/"))
+    days = [row["at"].day for row in pq.read_table(shared).to_pylist()]
+    assert days == [7, 8, 8, 9, 9]
+
+
 def test_a_field_has_the_ids_of_iceberg_and_so_has_what_it_holds():
     headers = pa.field("headers", pa.list_(pa.struct([("key", pa.string())])))
     inner = {"type": "struct", "fields": [{"id": 9, "name": "key", "type": "string"}]}
@@ -112,3 +138,27 @@ def test_few_messages_are_one_task_and_many_are_parted_evenly():
         [Range(0, 0, n), Range(1, 10, 10 + n)],
         [Range(1, 10 + n, 10 + 3 * n)],
     ]
+
+
+def taken(*ranges: Range) -> Taken:
+    return Taken(read=0, size=0, ranges=list(ranges), rejections=[], files={})
+
+
+def test_what_was_read_beyond_a_task_that_ended_early_is_not_kept():
+    asked = [Range(0, 0, 30), Range(1, 5, 9), Range(2, 7, 8)]
+    early = taken(Range(0, 0, 9))
+    beyond = taken(Range(0, 20, 30), Range(1, 5, 6))
+    after_that = taken(Range(1, 6, 9), Range(2, 7, 8))
+    elsewhere = taken(Range(2, 7, 8))
+    found = [early, beyond, after_that]
+    assert _without_gaps(asked, found) == ([early], {0: 9, 1: 5, 2: 7})
+    assert _without_gaps(asked, [early, elsewhere]) == ([early, elsewhere], {0: 9, 1: 5, 2: 8})
+
+
+def test_large_messages_are_asked_for_in_equal_shares_of_the_partitions(monkeypatch):
+    monkeypatch.setattr("lakehouse.intake.BYTES_PER_BATCH", 4000)
+    asked = [Range(0, 10, 70), Range(1, 0, 20), Range(2, 5, 6)]
+    assert first_of(asked, 0.0) == asked
+    assert first_of(asked, 4000 / 81) == asked
+    # 3,000 bytes of 8,100.
+    assert first_of(asked, 100.0) == [Range(0, 10, 32), Range(1, 0, 7), Range(2, 5, 6)]

@@ -76,11 +76,14 @@ def attempts(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("lakehouse.retry.time.monotonic", lambda: clock[0])
 
-    def count(seconds: float, failures: int, makes_progress: bool = False) -> int:
+    def count(
+        seconds: float, failures: int, makes_progress: bool = False, lasting: float = 0
+    ) -> int:
         made = []
 
         def fail() -> None:
             made.append(1)
+            clock[0] += lasting
             if len(made) <= failures:
                 raise TransientError("Away", "Wait")
 
@@ -110,3 +113,8 @@ def test_progress_begins_the_time_anew(attempts):
     """Else 1, 2, 4, 8 and 16 s, each with up to 1 s more, and no 30 s."""
     assert attempts(40, failures=20) == 6
     assert attempts(40, failures=20, makes_progress=True) == 21
+
+
+def test_a_batch_that_takes_longer_than_the_ceiling_is_tried_three_times_more(attempts):
+    """Else it would be tried once more: 300 s are over when it fails for the second time."""
+    assert attempts(300, failures=9, lasting=1000) == 4
