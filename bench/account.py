@@ -40,6 +40,8 @@ class Cost:
     wall_seconds: float
     peak_rss_bytes: int
     exit_code: int
+    # The largest of Spark's Python workers, at any time.
+    peak_worker_bytes: int = 0
 
 
 class Job:
@@ -62,7 +64,7 @@ class Job:
             enter = f'echo 0 > "{self._group}/cgroup.procs" && exec "$@"'
             words = ["/bin/sh", "-c", enter, "sh", *words]
         self._seen: dict[psutil.Process, float] = {}
-        self._peak = 0
+        self._peak = self._peak_worker = 0
         self._started = time.monotonic()
         with log.open("w") as output:
             self._process = psutil.Popen(
@@ -86,7 +88,8 @@ class Job:
         finally:
             self._end_all()
         wall = time.monotonic() - self._started
-        return Cost(self._cpu_seconds(), wall, self._peak, self._process.wait())
+        exit_code = self._process.wait()
+        return Cost(self._cpu_seconds(), wall, self._peak, exit_code, self._peak_worker)
 
     def _end_all(self) -> None:
         """Workers need a moment to see that their parent is gone."""
@@ -113,7 +116,10 @@ class Job:
             memory = 0
             for process in self._members():
                 with suppress(psutil.NoSuchProcess), process.oneshot():
-                    memory += process.memory_info().rss
+                    rss = process.memory_info().rss
+                    memory += rss
+                    if "pyspark.worker" in process.cmdline():
+                        self._peak_worker = max(self._peak_worker, rss)
                     self._seen[process] = sum(process.cpu_times()[:2])
             self._peak = max(self._peak, memory)
 
