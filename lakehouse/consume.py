@@ -9,7 +9,7 @@ import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from lakehouse.contracts import HEADERS
-from lakehouse.decode import SOURCE_COLUMNS, readable
+from lakehouse.decode import SOURCE_COLUMNS, UNREADABLE_HEADERS, readable
 from lakehouse.errors import LakehouseError
 from lakehouse.generations import in_kafka
 from lakehouse.retry import TransientError
@@ -131,7 +131,7 @@ def _check(error: KafkaError, topic: str, asked: Range) -> None:
 def _batch(partition: int, messages: list[Message]) -> pa.RecordBatch:
     count = len(messages)
     stamps = [message.timestamp() for message in messages]
-    headers = [message.headers() for message in messages]
+    headers = _headers(messages)
     columns = [
         pa.array(np.full(count, partition, np.int32)),
         pa.array([message.offset() for message in messages], pa.int64()),
@@ -143,6 +143,23 @@ def _batch(partition: int, messages: list[Message]) -> pa.RecordBatch:
         pa.array(map(_named, headers), HEADERS) if any(headers) else pa.nulls(count, HEADERS),
     ]
     return pa.RecordBatch.from_arrays(columns, names=list(SOURCE_COLUMNS))
+
+
+def _headers(messages: list[Message]) -> list[Any]:
+    """The headers of each message, or UNREADABLE_HEADERS where a name is not UTF-8.
+
+    Kafka's client raises for these the first time; asked again, it gives a name that is a null
+    pointer of C.
+    """
+    found: list[Any] = []
+    waiting = iter(messages)
+    while len(found) < len(messages):
+        try:
+            for message in waiting:
+                found.append(message.headers())
+        except (SystemError, UnicodeError):
+            found.append(UNREADABLE_HEADERS)
+    return found
 
 
 def _named(headers: Any) -> list[dict] | None:

@@ -13,7 +13,7 @@ class DataFile(msgspec.Struct, frozen=True):
     # s3://...
     path: str
     # The values of its partition, one per field of the table's partitioning.
-    partition: tuple[str | int | None, ...] | None
+    partition: tuple[str | int | bool | None, ...] | None
     rows: int
     size: int
     # Where each row group begins.

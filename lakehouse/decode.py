@@ -10,11 +10,12 @@ from zipimport import zipimporter
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from lakehouse.contracts import KAFKA_COLUMNS, Contract, Rejected
+from lakehouse.contracts import KAFKA_COLUMNS, UNEXPECTED, Accepted, Contract, Rejected
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Microseconds of the years 1 to 9999: Python knows no others, and Trino fails on a whole file that
@@ -32,6 +33,10 @@ VERDICT_COLUMNS = [
     pa.field("error_detail", pa.string()),
 ]
 # What Spark's Kafka source calls KAFKA_COLUMNS and MESSAGE_COLUMNS.
+# What stands in raw for headers that Kafka's client can't read: one header without a name, which no
+# message has. With it a replay from raw comes to the same verdict.
+UNREADABLE_HEADERS = [(None, None)]
+_UNREADABLE_JSON = "[{}]"
 SOURCE_COLUMNS = ("partition", "offset", "timestamp", "timestampType", "key", "value", "headers")
 
 
@@ -83,22 +88,37 @@ class Part(NamedTuple):
 
 
 def judge(contract: Contract, records: pa.RecordBatch) -> Iterator[Part]:
-    """Each record is in one part: the certain ones first, all at once."""
-    certain: np.ndarray | list[int] = []
-    if contract.accept:
-        certain, columns = contract.accept(records)
+    """Each record is in one part: the certain ones first, all at once.
+
+    No message stops a run, whatever goes wrong with it: it is rejected as UNEXPECTED.
+    """
+    is_open = np.ones(len(records), bool)
+    if len(unreadable := _without_names(records["headers"])):
+        is_open[unreadable] = False
+        rejected = Rejected("HEADERS_UNREADABLE", "headers")
+        yield _rejected(dict.fromkeys(unreadable.tolist(), rejected))
+    if contract.accept and is_open.all():
+        certain, columns = _accepted(contract.accept, records)
+        is_open[certain] = False
         if len(certain):
             yield Part(certain, columns, None)
-    if len(certain) < len(records):
-        others = np.delete(np.arange(len(records)), certain)
-        yield from _judge_one_by_one(contract, records, others)
+    if is_open.any():
+        yield from _judge_one_by_one(contract, records, np.flatnonzero(is_open))
+
+
+def _accepted(accept: Callable[[pa.RecordBatch], Accepted], records: pa.RecordBatch) -> Accepted:
+    """No record is certain where one of them raises something that nobody has thought of."""
+    try:
+        return accept(records)
+    except Exception:
+        return Accepted(np.array([], np.int64), [])
 
 
 def _judge_one_by_one(
     contract: Contract, records: pa.RecordBatch, indices: np.ndarray
 ) -> Iterator[Part]:
     rows: dict[int, tuple] = {}
-    rejections: dict[int, tuple[str, str]] = {}
+    rejections: dict[int, Rejected] = {}
     chosen = take(records, indices)
     values, keys = chosen["value"].to_pylist(), chosen["key"].to_pylist()
     times = chosen["timestamp"].cast(pa.int64()).to_pylist()
@@ -106,18 +126,49 @@ def _judge_one_by_one(
         try:
             rows[index] = contract.parse(value, key, _EPOCH + timedelta(microseconds=time))
         except Rejected as rejected:
-            rejections[index] = rejected.error_class, rejected.error_detail
+            rejections[index] = rejected
+        except Exception as error:
+            rejections[index] = _unexpected(error)
+    try:
+        columns = _columns(contract, rows.values())
+    except Exception:
+        for index, row in list(rows.items()):
+            try:
+                _columns(contract, [row])
+            except Exception as error:
+                rejections[index] = _unexpected(error)
+                del rows[index]
+        columns = _columns(contract, rows.values())
     if rows:
-        columns = [
-            pa.array(values, field.type)
-            for values, field in zip(
-                zip(*rows.values(), strict=True), contract.columns, strict=True
-            )
-        ]
         yield Part(list(rows), columns, None)
     if rejections:
-        verdicts = [pa.array(texts) for texts in zip(*rejections.values(), strict=True)]
-        yield Part(list(rejections), None, verdicts)
+        yield _rejected(rejections)
+
+
+def _columns(contract: Contract, rows: Iterable[tuple]) -> list[pa.Array]:
+    columns = zip(contract.columns, zip(*rows, strict=True), strict=False)
+    return [pa.array(values, field.type) for field, values in columns]
+
+
+def _rejected(rejections: dict[int, Rejected]) -> Part:
+    texts = ((each.error_class, each.error_detail) for each in rejections.values())
+    return Part(list(rejections), None, [pa.array(column) for column in zip(*texts, strict=True)])
+
+
+def _unexpected(error: Exception) -> Rejected:
+    """Without the error's text, which may hold a part of the message."""
+    return Rejected(UNEXPECTED, f"value ({type(error).__name__})")
+
+
+def _without_names(headers: pa.Array) -> np.ndarray:
+    """Which records have UNREADABLE_HEADERS."""
+    if pa.types.is_string(headers.type):
+        return np.flatnonzero(pc.equal(headers, _UNREADABLE_JSON).fill_null(False))
+    names = pc.struct_field(headers.flatten(), "key")
+    if not names.null_count:
+        return np.array([], np.int64)
+    parents = pc.list_parent_indices(headers)
+    return np.unique(parents.filter(names.is_null()).to_numpy())
 
 
 def decode_batch(contract: Contract, records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from datetime import date
-from urllib.parse import urlsplit
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -33,7 +34,7 @@ Batches = Iterator[pa.RecordBatch]
 
 
 class FileWriter:
-    """Of one table; `folder` of the files follows from their partitions."""
+    """Write rows into new files of one table, one or more for each partition."""
 
     def __init__(self, layout: Layout):
         self._layout = layout
@@ -112,11 +113,8 @@ class _OpenFile:
         self._filesystem = layout.filesystem()
         self._partition = partition
         self._columns = layout.columns
-        folders = (
-            f"{each.name}={'null' if value is None else value}"
-            for each, value in zip(layout.partitions, partition or (), strict=partition is not None)
-        )
-        self.path = "/".join((layout.folder, *folders, f"{uuid4().hex}.parquet"))
+        # Without a folder for each partition: a value can be any text, and longer than a key.
+        self.path = f"{layout.folder}/{uuid4().hex}.parquet"
         self._sink = pa.BufferOutputStream()
         self._metadata: list[pq.FileMetaData] = []
         self._writer = pq.ParquetWriter(
@@ -154,9 +152,8 @@ def _start(chunk: pq.ColumnChunkMetaData) -> int:
 
 
 def _key(path: str) -> str:
-    """bucket/folder/name, as Arrow has it."""
-    parts = urlsplit(path)
-    return parts.netloc + parts.path
+    """bucket/folder/name, as Arrow names a file. A path is no URL: it may hold # and ?."""
+    return path.partition("://")[2]
 
 
 def _by_partition(layout: Layout, rows: pa.Table) -> tuple[pa.Table, list[Values], np.ndarray]:
@@ -177,8 +174,13 @@ def _by_partition(layout: Layout, rows: pa.Table) -> tuple[pa.Table, list[Values
     return rows, list(zip(*values, strict=True)), starts
 
 
-def _json_value(value: date | str | int | None) -> str | int | None:
-    return str(value) if isinstance(value, date) else value
+def _json_value(value: Any) -> str | int | bool | None:
+    """The JSON of a partition's value, by the specification of Iceberg, appendix D."""
+    if isinstance(value, bytes):
+        return value.hex().upper()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, date | Decimal) else value
 
 
 def write_rows(rows: DataFrame, layout: Layout) -> list[DataFile]:

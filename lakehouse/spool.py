@@ -14,7 +14,7 @@ import pyarrow as pa
 
 # A partition with fewer rows in a spool gets no file of its own.
 ROWS_OF_A_FILE = 100
-Values = tuple[str | int | None, ...]
+Values = tuple[str | int | bool | None, ...]
 
 
 class Spool:

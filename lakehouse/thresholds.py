@@ -2,7 +2,9 @@
 
 import logging
 from collections import Counter
+from dataclasses import asdict
 
+from lakehouse.contracts import UNEXPECTED
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent, Rejections
 
@@ -32,6 +34,11 @@ class DeadLetterLimits:
         for each in batch.rejections:
             self._rejected[each.error_class] += each.count
             self._examples.setdefault(each.error_class, each)
+            if each.error_class == UNEXPECTED:
+                log.error(
+                    "messages that the reader failed at are dead letters: report its defect",
+                    extra={"topic": self._topic, **asdict(each)},
+                )
         if self._stop is not None and self.share > self._stop:
             raise LakehouseError(
                 f"{self._topic}: {self._found}, more than DEAD_LETTER_STOP={self._stop} allows; "

@@ -147,8 +147,11 @@ CASES = [
 
     # Other formats.
     refused("gzip", gzip.compress(PURCHASE, mtime=0), "INVALID_UTF8", "value"),
-    refused("Avro after Confluent's magic byte", b"\0\0\0\0\x2a\x04e1\x02\x04u1",
-            "MALFORMED_JSON", "value"),
+    refused("Avro after a schema registry's prefix", b"\0\0\0\0\x2a\x04e1\x02\x04u1",
+            "SCHEMA_REGISTRY", "value"),
+    refused("JSON after a schema registry's prefix", b"\0\0\0\0\x2a" + PURCHASE,
+            "SCHEMA_REGISTRY", "value"),
+    refused("zeros, too few for a schema's id", b"\0\0\0\0", "MALFORMED_JSON", "value"),
     refused("MessagePack", b"\x82\xa8event_id\xa2e1\xa7user_id\xa2u1", "INVALID_UTF8", "value"),
     refused("XML", b'<?xml version="1.0"?><event id="e1"/>', "MALFORMED_JSON", "value"),
     refused("HTML", b"<!DOCTYPE html><title>502 Bad Gateway</title>", "MALFORMED_JSON", "value"),

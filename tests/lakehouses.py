@@ -9,7 +9,13 @@ from typing import ClassVar
 
 import broker
 import psutil
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+)
 from pyarrow import fs
 from pyspark.sql import SparkSession
 from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_fixed
@@ -71,6 +77,15 @@ class Lakehouse:
         for attempt in _soon():
             with attempt:
                 read_topics(self.settings, [name])
+
+    def configure(self, topic: str, **config: str) -> None:
+        """Change settings of a topic."""
+        change = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        for name, value in config.items():
+            change.add_incremental_config(
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            )
+        self.admin.incremental_alter_configs([change])[change].result(10)
 
     def produce(self, *values: str, **options) -> None:
         broker.produce(self.settings, *values, **options)

@@ -10,6 +10,9 @@ from lakehouse.contracts.rejection import MAX_DEPTH, MAX_VALUE_BYTES, Rejected
 
 _BLANKS = " \t\r\n"
 _BLANK_BYTES = _BLANKS.encode()
+# A serializer that knows a schema registry writes a zero and the four bytes of a schema's id first.
+SCHEMA_ID_BYTES = 4
+_UTF_16 = "{".encode("utf-16-be") + b"\0"
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
@@ -19,6 +22,8 @@ def checked_document(value: bytes | None) -> bytes:
         raise Rejected("EMPTY_VALUE", "value")
     if len(value) > MAX_VALUE_BYTES:
         raise Rejected("TOO_LARGE", "value")
+    if value[0] == 0 and len(value) > SCHEMA_ID_BYTES and not value.startswith(_UTF_16):
+        raise Rejected("SCHEMA_REGISTRY", "value")
     if not _is_certain(value):
         _check_text(value)
     return value

@@ -62,10 +62,46 @@ def test_rows_go_to_the_files_of_their_partitions(layout):
     rows = {partition: file.rows for partition, file in files.items()}
     assert rows == {("2026-03-01", 1): 2, ("2026-03-01", None): 1, ("2026-03-02", 1): 1}
     guests = files["2026-03-01", None]
-    assert "/at_day=2026-03-01/user_id_bucket=null/" in guests.path
     path = Path("/", guests.path.removeprefix("s3:/"))
     assert path.stat().st_size == guests.size
     assert pq.read_table(path).to_pylist() == [{"user_id": None, "at": LATE}]
+
+
+HOSTILE = (
+    *("ann#1", "ann?x=1", "a/b", "..", "../..", ".", "%2F", "a%23b", "a b", " ", '"', "'", "a=b"),
+    *("\x00", "\x1f", "\\", "ann&1", "ann+1", "\u200b"),
+    *("😀", "é", "e\u0301", "A", "a", "x" * 1000, "😀" * 1000, "null", "None", "", None),
+)
+
+
+@pytest.mark.parametrize(
+    ("transform", "argument"), [("identity", None), ("truncate", 8), ("truncate", 1), ("bucket", 4)]
+)
+def test_no_value_of_a_partition_lets_two_writers_write_one_key(layout, transform, argument):
+    """Those that Iceberg's own folders escape, and those that would make a key too long."""
+    layout.partitions = (Partition("p", "user_id", transform, argument),)
+    store = layout.filesystem()
+    opened: list[str] = []
+
+    class Recording:
+        def open_output_stream(self, path: str):
+            opened.append(path)
+            return store.open_output_stream(path)
+
+    layout.filesystem = Recording
+    files = []
+    for _ in range(2):
+        writer = FileWriter(layout)
+        writer.add([pa.array(HOSTILE), pa.array([LATE] * len(HOSTILE), SCHEMA.types[1])])
+        files += writer.close()
+    assert len(set(opened)) == len(opened) == len(files)
+    assert [f"s3://{key}" for key in opened] == [file.path for file in files]
+    assert max(len(key.removeprefix(layout.folder[len("s3://") :])) for key in opened) < 50
+    read = [pq.read_table(Path("/", key))["user_id"].to_pylist() for key in opened]
+    found = [value for values in read for value in values]
+    assert sorted(found, key=repr) == sorted(2 * HOSTILE, key=repr)
+    if transform == "identity":
+        assert [set(values) for values in read] == [set(file.partition) for file in files]
 
 
 def test_each_row_group_says_where_it_begins(layout, monkeypatch):
