@@ -148,15 +148,16 @@ def _batch(partition: int, messages: list[Message]) -> pa.RecordBatch:
 def _headers(messages: list[Message]) -> list[Any]:
     """The headers of each message, or UNREADABLE_HEADERS where a name is not UTF-8.
 
-    Kafka's client raises for these the first time; asked again, it gives a name that is a null
-    pointer of C.
+    Kafka's client then sets an exception and returns a list all the same, whose names are null
+    pointers of C. `map` notices the exception; a call in a loop does not always, as Python takes a
+    short way to a method that it has called often.
     """
     found: list[Any] = []
-    waiting = iter(messages)
+    read = map(Message.headers, messages)
     while len(found) < len(messages):
         try:
-            for message in waiting:
-                found.append(message.headers())
+            for headers in read:
+                found.append(headers)
         except (SystemError, UnicodeError):
             found.append(UNREADABLE_HEADERS)
     return found
