@@ -222,7 +222,8 @@ class _Topic:
         starts = {number: self._proven.get(number, 0) for number in self._numbers()}
         if any(starts.values()):
             # Lets Iceberg skip files, which the condition per partition doesn't.
-            rows = rows.where(F.col(pinned.table.offset_column) >= min(starts.values()))
+            offset = F.col(pinned.table.offset_column)
+            rows = rows.where(offset.isNull() | (offset >= min(starts.values())))
         return past(self._proven, rows, pinned.table)
 
     def _delivered(self) -> dict[int, range]:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.accepted import Gap
 from lakehouse.bookmarks import Frontier
+from lakehouse.chunks import SEEN, patterns_of, seen
 
 KAFKA, LEDGER, RAW, STAGED, DUPLICATE = "kafka", "ledger", "raw", "staged", "duplicate"
 # Of a dead letter: open or discarded; or settled, so that its row must be elsewhere.
@@ -49,32 +50,21 @@ def patterns(places: DataFrame, bounds: Bounds) -> DataFrame:
 
     Counts of a place stop at 2, so that there are few such ways however much is wrong.
     """
-    counts = [F.count_if(F.col("place") == place).alias(place) for place in PLACES]
+    counts = ", ".join(f"{place} long" for place in PLACES)
     return (
-        places.groupBy("partition", "offset")
-        .agg(*counts)
-        .select(
-            "partition",
-            "offset",
-            _zone(bounds).alias("zone"),
-            *(F.least(place, F.lit(2)).alias(place) for place in PLACES),
+        places.mapInArrow(seen, SEEN)
+        .groupBy("partition", "chunk")
+        .applyInArrow(
+            patterns_of(PLACES, bounds.edges()),
+            f"partition int, zone int, {counts}, offsets long, first long, last long",
         )
         .groupBy("partition", "zone", *PLACES)
         .agg(
-            F.count("*").alias("offsets"),
-            F.min("offset").alias("first"),
-            F.max("offset").alias("last"),
+            F.sum("offsets").alias("offsets"),
+            F.min("first").alias("first"),
+            F.max("last").alias("last"),
         )
     )
-
-
-def _zone(bounds: Bounds) -> Column:
-    """How many bounds of the partition an offset has reached."""
-    zone: Column = F.lit(0)
-    for partition, edges in bounds.edges().items():
-        reached = sum(((F.col("offset") >= edge).cast("int") for edge in edges), F.lit(0))
-        zone = F.when(F.col("partition") == partition, reached).otherwise(zone)
-    return zone
 
 
 @dataclass(frozen=True)

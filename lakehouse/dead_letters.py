@@ -1,11 +1,9 @@
 """ops.dead_letters, looked at and settled: counted, shown, replayed, discarded."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import reduce
-from operator import or_
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
@@ -60,15 +58,16 @@ class Selection:
 
 
 def _is_one_of(positions: tuple[Position, ...]) -> Column:
-    return reduce(
-        or_,
-        (
-            (F.col("topic") == p.topic)
-            & (F.col("partition") == p.partition)
-            & (F.col("offset") == p.offset)
-            for p in positions
-        ),
-    )
+    """Spark looks each row up in a hash set, and Iceberg prunes files by the range of offsets."""
+    known: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for each in positions:
+        known[each.topic].append((each.partition, each.offset))
+    is_known = F.lit(False)
+    for topic, pairs in known.items():
+        listed = ", ".join(f"({partition}, {offset}L)" for partition, offset in pairs)
+        is_known |= (F.col("topic") == topic) & F.expr(f"(`partition`, offset) IN ({listed})")
+    offsets = [each.offset for each in positions]
+    return F.col("offset").between(min(offsets), max(offsets)) & is_known
 
 
 def dead_letters(spark: SparkSession) -> DataFrame:

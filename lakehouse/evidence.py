@@ -1,6 +1,5 @@
 """Kafka, tables, a ledger -> (partition, offset, place): where the offsets of a topic are."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from lakehouse.conservation import DEAD, KAFKA, LEDGER, REPEATED, REPLAYED, Part
 from lakehouse.contracts import CONTRACTS
 from lakehouse.dead_letters import DUPLICATE as OUTCOME_DUPLICATE
 from lakehouse.dead_letters import REPLAYED as OUTCOME_REPLAYED
+from lakehouse.delivered import delivered
 from lakehouse.errors import LakehouseError
-from lakehouse.generations import in_kafka, with_recorded_partitions
-from lakehouse.kafka import Topic, source_options
+from lakehouse.generations import with_recorded_partitions
+from lakehouse.kafka import Topic, client_options
 from lakehouse.settings import Settings
+from lakehouse.slices import is_at_or_past
 from lakehouse.tables import AUDITS, DEAD_LETTERS, Table
 
 
@@ -46,12 +47,8 @@ def pin(spark: SparkSession, table: Table, topic: str) -> Pinned:
 
 
 def past(frontier: Frontier, rows: DataFrame, table: Table) -> DataFrame:
-    """The rows at or past a frontier."""
-    for partition, end in frontier.items():
-        rows = rows.where(
-            (F.col(table.partition_column) != partition) | (F.col(table.offset_column) >= end)
-        )
-    return rows
+    """The rows at or past a frontier, and those without coordinates."""
+    return rows.where(is_at_or_past(frontier, table.partition_column, table.offset_column))
 
 
 def table_places(rows: DataFrame, table: Table, place: str) -> DataFrame:
@@ -83,23 +80,8 @@ def kafka_places(
     spark: SparkSession, settings: Settings, topic: Topic, ranges: dict[int, range]
 ) -> DataFrame:
     """Of these offsets, those that Kafka delivers."""
-    asked = {in_kafka(partition): offsets for partition, offsets in ranges.items()}
-
-    def offsets(ends: dict[int, int]) -> str:
-        return json.dumps({topic.name: ends})
-
-    records = (
-        spark.read.format("kafka")
-        .options(**source_options(settings))
-        .option("assign", json.dumps({topic.name: list(asked)}))
-        .option("startingOffsets", offsets({number: r.start for number, r in asked.items()}))
-        .option("endingOffsets", offsets({number: r.stop for number, r in asked.items()}))
-        # Retention may remove some in the meantime.
-        .option("failOnDataLoss", "false")
-        .load()
-        .transform(with_recorded_partitions, topic.generation)
-    )
-    return records.select("partition", "offset", F.lit(KAFKA).alias("place"))
+    positions = delivered(spark, client_options(settings), topic.name, ranges)
+    return positions.withColumn("place", F.lit(KAFKA))
 
 
 def ledger_places(spark: SparkSession, ledger: Path, topic: Topic) -> DataFrame:

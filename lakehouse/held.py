@@ -1,6 +1,7 @@
 """Positions of messages, as tasks know them: which of a batch's rows are among them."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +13,11 @@ Held = dict[int, np.ndarray]
 
 def held_of(positions: Iterable[DataFrame]) -> Held:
     """Of frames with a column of partitions and one of offsets; few enough for the driver."""
-    found: dict[int, list[np.ndarray]] = {}
+    found: dict[int, list[np.ndarray]] = defaultdict(list)
     for frame in positions:
         partitions, offsets = (column.to_numpy() for column in frame.toArrow().columns)
-        for partition in np.unique(partitions).tolist():
-            found.setdefault(partition, []).append(offsets[partitions == partition])
+        for partition, rows in _by_partition(partitions):
+            found[partition].append(offsets[rows])
     return {partition: np.sort(np.concatenate(each)) for partition, each in found.items()}
 
 
@@ -29,8 +30,16 @@ def is_in(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
 
 
 def is_among(held: Held, partitions: pa.Array, offsets: pa.Array) -> np.ndarray:
-    at, numbers = partitions.to_numpy(), offsets.to_numpy()
+    numbers = offsets.to_numpy()
     among = np.zeros(len(numbers), bool)
-    for partition, known in held.items():
-        among |= (at == partition) & is_in(numbers, known)
+    for partition, rows in _by_partition(partitions.to_numpy()):
+        if partition in held:
+            among[rows] = is_in(numbers[rows], held[partition])
     return among
+
+
+def _by_partition(partitions: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each partition, and where it is: in one pass, however many there are."""
+    order = np.argsort(partitions, kind="stable")
+    found, starts = np.unique(partitions[order], return_index=True)
+    return zip(found.tolist(), np.split(order, starts[1:]), strict=True)

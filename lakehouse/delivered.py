@@ -1,0 +1,117 @@
+"""Offset ranges of a topic -> the positions of the messages that Kafka delivers there, in tasks.
+
+Spark's own source copies each message into a row to give its offset away, and starts a task and a
+consumer for each partition.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from pyspark.sql import DataFrame, SparkSession
+
+from lakehouse.consume import SILENCE_SECONDS, Range
+from lakehouse.decode import spare_worker
+from lakehouse.generations import in_kafka
+from lakehouse.retry import TransientError
+
+MESSAGES_PER_TASK = 100_000
+MESSAGES_PER_POLL = 10_000
+POLL_SECONDS = 0.1
+# Kafka's client goes on by itself once a broker is back.
+_AWAY = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT)
+
+
+def delivered(
+    spark: SparkSession, options: dict[str, str], topic: str, ranges: dict[int, range]
+) -> DataFrame:
+    """Partition and offset of each message in the ranges of partitions, as the tables number them.
+
+    Messages that retention removes in the meantime are left out.
+    """
+    parts = _parts(ranges, spark.sparkContext.defaultParallelism)
+
+    def positions(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                yield from _read(options, topic, parts[number])
+
+    numbers = spark.range(0, len(parts), 1, len(parts))
+    return numbers.mapInArrow(positions, "partition int, offset long")
+
+
+def _parts(ranges: dict[int, range], most: int) -> list[list[Range]]:
+    """About equal parts, for as many tasks as pay; in each part a partition is once."""
+    total = sum(map(len, ranges.values()))
+    count = max(1, min(most, total // MESSAGES_PER_TASK))
+    parts: list[list[Range]] = [[] for _ in range(count)]
+    for partition, offsets in ranges.items():
+        for number, part in enumerate(parts):
+            share = offsets[len(offsets) * number // count : len(offsets) * (number + 1) // count]
+            if share:
+                part.append(Range(partition, share.start, share.stop))
+    return parts
+
+
+def _read(options: dict[str, str], topic: str, ranges: list[Range]) -> Iterator[pa.RecordBatch]:
+    """All partitions at once: one after the other, each would wait for a fetch of its own."""
+    spare_worker()
+    consumer = Consumer(
+        {
+            **options,
+            # Kafka's client asks for one, though nothing is committed to it.
+            "group.id": "lakehouse-audit",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            # Past what retention has removed in the meantime.
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+            "log_level": 0,
+        }
+    )
+    left = {in_kafka(each.partition): each for each in ranges}
+    heard = time.monotonic()
+    try:
+        consumer.assign([TopicPartition(topic, p, each.start) for p, each in left.items()])
+        while left:
+            answers = consumer.consume(MESSAGES_PER_POLL, POLL_SECONDS)
+            if answers:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > SILENCE_SECONDS:
+                where = ", ".join(f"{topic}/{partition}" for partition in sorted(left)[:3])
+                raise TransientError(
+                    f"Kafka gave no message of {where} for {SILENCE_SECONDS} s", "Check the broker"
+                )
+            yield from _found(answers, left)
+    finally:
+        consumer.close()
+
+
+def _found(answers: list[Message], left: dict[int, Range]) -> Iterator[pa.RecordBatch]:
+    """The positions asked for; takes partitions that have come to their ends off `left`."""
+    offsets: dict[int, list[int]] = defaultdict(list)
+    ended = []
+    for answer in answers:
+        partition, offset = cast(int, answer.partition()), cast(int, answer.offset())
+        if not (error := answer.error()):
+            offsets[partition].append(offset)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended.append(partition)
+        elif not (error.retriable() or error.code() in _AWAY):
+            raise KafkaException(error)
+    for partition, each in offsets.items():
+        if asked := left.get(partition):
+            numbers = np.array(each)
+            if numbers[-1] + 1 >= asked.end:
+                ended.append(partition)
+            # Retention, or a topic made anew, may have taken Kafka's client elsewhere.
+            numbers = numbers[(numbers >= asked.start) & (numbers < asked.end)]
+            same = np.full(len(numbers), asked.partition, np.int32)
+            yield pa.RecordBatch.from_arrays([same, numbers], ["partition", "offset"])
+    for partition in ended:
+        left.pop(partition, None)
