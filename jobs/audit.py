@@ -3,8 +3,9 @@
 spark-submit jobs/audit.py [--full] [--json] [--ledger FILE]
 
 Exit code 0 if all holds, 1 if not. Without --full it compares the offsets since the last audit
-that held: a rollback or a later loss below them is found by --full only. The existence of all
-files of the current snapshots is checked either way. It refuses while an ingest runs.
+that held, and all offsets of a topic if others than our jobs have changed one of its tables since
+then. The existence of all files of the current snapshots is checked either way. It refuses while an
+ingest runs.
 """
 
 import argparse
@@ -35,7 +36,8 @@ def parse() -> argparse.Namespace:
         type=Path,
         metavar="FILE",
         help="JSON lines {topic, partition, offset} of what a producer had acknowledged, in the "
-        "topic as it is in Kafka now and by Kafka's numbers; makes the audit full",
+        "topic as it is in Kafka now and by Kafka's numbers, each with the sha256 of the value if "
+        "that is to be compared too; makes the audit full",
     )
     return parser.parse_args()
 
@@ -51,6 +53,9 @@ def print_text(result: Audit, ledger: Path | None) -> None:
             f"ledger: {result.acknowledged:,} acknowledged, "
             f"{result.not_yet_taken_in:,} of them not yet taken in"
         )
+    for topic, changes in result.changes.items():
+        for change in changes:
+            print(f"changed by others, so all offsets of {topic} were compared: {change}")
     for topic, gaps in result.gaps.items():
         for gap in gaps:
             print(f"accepted gap: {topic}/{gap.partition} {gap.start:,}..{gap.end:,}: {gap.reason}")

@@ -1,12 +1,13 @@
 """Kafka, raw.*, staging.stg_*, ops.* -> proof that each message is there exactly once
 
-By default it compares what came after the last audit that held (ops.audits); a rollback or a loss
-below that is found by a full audit only. It refuses while an ingest runs, as what one has appended
-to raw, but not yet to the other tables, would be a finding.
+By default it compares what came after the last audit that held (ops.audits), and all offsets of a
+topic whose tables others than our jobs have changed since then, by Iceberg's history. It refuses
+while an ingest runs, as what one has appended to raw, but not yet to the other tables, would be a
+finding.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.accepted import AcceptedTopic, Gap, accepted_gaps, accepted_topics, as_recorded
-from lakehouse.bookmarks import Frontier
+from lakehouse.chunks import in_chunks
 from lakehouse.conservation import (
     DEAD,
     DUPLICATE,
@@ -25,25 +26,30 @@ from lakehouse.conservation import (
     Bounds,
     PartitionCount,
     Pattern,
+    Problem,
     covered,
-    patterns,
+    patterns_in,
     problems,
 )
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.evidence import (
+    PROVEN,
     Pinned,
-    kafka_places,
-    ledger_places,
+    Proof,
+    kafka_chunks,
     letter_places,
+    other_content,
     past,
     pin,
-    proven_ends,
+    proofs,
+    read_ledger,
     record_proof,
     table_places,
 )
 from lakehouse.files import damaged_files
-from lakehouse.findings import Finding, another_topic, findings_of, frontier_findings
+from lakehouse.findings import OTHER_CONTENT, Finding, another_topic, findings_of, frontier_findings
 from lakehouse.generations import generation_of
+from lakehouse.history import changes_by_others
 from lakehouse.iceberg import create_missing
 from lakehouse.kafka import read_topics
 from lakehouse.lock import writer_locks
@@ -63,6 +69,8 @@ class Audit:
     # Offsets of the ledger, by topic: all, and those that no ingest has reached yet.
     acknowledged: int = 0
     not_yet_taken_in: int = 0
+    # What others than our jobs changed since the last audit that held, by topic, in words.
+    changes: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -82,9 +90,8 @@ def audit(
     create_missing(spark)
     is_full = is_full or ledger is not None
     damaged = [finding for table in TABLES for finding in _damaged(spark, table)]
-    proven = {} if is_full else proven_ends(spark)
     # A table whose files are missing can't be read.
-    topics = [] if damaged else _looked_at(spark, settings, proven)
+    topics = [] if damaged else _looked_at(spark, settings, proofs(spark), is_full)
     for topic in topics:
         topic.compare(ledger)
     result = Audit(
@@ -95,19 +102,23 @@ def audit(
         [*damaged, *(finding for topic in topics for finding in topic.findings)],
         sum(topic.acknowledged for topic in topics),
         sum(topic.not_yet_taken_in for topic in topics),
+        {topic.name: topic.changes for topic in topics},
     )
     if not result.findings:
-        record_proof(spark, result.partitions)
+        record_proof(spark, result.partitions, {topic.name: topic.snapshots for topic in topics})
     return result
 
 
 def _looked_at(
-    spark: SparkSession, settings: Settings, proven: dict[str, Frontier]
+    spark: SparkSession, settings: Settings, proven: dict[str, Proof], is_full: bool
 ) -> list["_Topic"]:
     """No writer is between two tables while they, and Kafka's ends, are looked at."""
     names = [contract.topic for contract in CONTRACTS]
     with writer_locks(spark, names, settings.writer_lease_seconds) as check_locks:
-        topics = [_Topic(spark, settings, each, proven) for each in CONTRACTS]
+        topics = [
+            _Topic(spark, settings, each, proven.get(each.topic, Proof()), is_full)
+            for each in CONTRACTS
+        ]
         check_locks()
         return topics
 
@@ -132,7 +143,8 @@ class _Topic:
         spark: SparkSession,
         settings: Settings,
         contract: Contract,
-        proven: dict[str, Frontier],
+        proof: Proof,
+        is_full: bool,
     ):
         self._spark = spark
         self._settings = settings
@@ -155,17 +167,32 @@ class _Topic:
         self._topic, replaced = as_recorded(topic, origins, self.accepted)
         ends = self._topic.latest
         self._held = {p: range(start, ends[p]) for p, start in self._topic.earliest.items()}
-        self._proven = proven.get(self.name, {})
+        self.snapshots = [self._pinned[place].snapshot for place in PROVEN]
+        self.changes = list(self._changes_since(proof)) if proof.ends else []
+        # Where the comparison of each partition begins, if not at its first offset.
+        self._proven = {} if is_full or self.changes else proof.ends
+        proven = {} if is_full else proof.ends
         self.partitions = {number: self._partition(number) for number in self._numbers()}
         self.findings = [another_topic(self.name)] if replaced else []
         self.findings += [
             finding
             for number, partition in self.partitions.items()
             for finding in frontier_findings(
-                partition, self.bounds.end(STAGED, number), self._delivered_end(number)
+                partition,
+                self.bounds.end(STAGED, number),
+                self._delivered_end(number),
+                proven.get(number, 0),
             )
         ]
         self.acknowledged = self.not_yet_taken_in = 0
+
+    def _changes_since(self, proof: Proof) -> Iterator[str]:
+        if proof.snapshots[RAW] is None:
+            yield "the last audit was of a version that did not note which snapshots it looked at"
+            return
+        for place, pinned in self._pinned.items():
+            since = proof.snapshots[place]
+            yield from changes_by_others(self._spark, pinned.table, pinned.snapshot, since)
 
     def _delivered_end(self, number: int) -> int | None:
         if generation_of(number) < self._topic.generation:
@@ -186,13 +213,17 @@ class _Topic:
 
     def compare(self, ledger: Path | None) -> None:
         """Count the offsets of all places, and look for those that break a rule."""
-        ways = patterns(self._places(ledger), self.bounds).collect()
+        acknowledged = read_ledger(self._spark, ledger, self._topic) if ledger else None
+        ways = patterns_in(self._chunks(acknowledged), self.bounds).collect()
         broken = []
         for way in ways:
             counts = {place: way[place] for place in PLACES}
             pattern = Pattern(way.partition, way.first, way.last, way.offsets, counts)
             self._count(pattern)
             broken += [(each, pattern) for each in problems(pattern, self.bounds)]
+        if acknowledged is not None:
+            differing = other_content(self._rows(self._pinned[RAW]), acknowledged)
+            broken += [(Problem(OTHER_CONTENT), pattern) for pattern in differing]
         names = {place: pinned.table.name for place, pinned in self._pinned.items()}
         self.findings += findings_of(self.name, names, broken)
 
@@ -204,17 +235,17 @@ class _Topic:
             if pattern.first >= self.bounds.end(RAW, pattern.partition):
                 self.not_yet_taken_in += pattern.offsets
 
-    def _places(self, ledger: Path | None) -> DataFrame:
+    def _chunks(self, acknowledged: DataFrame | None) -> DataFrame:
         sources = [
-            letter_places(self._rows(pinned))
+            in_chunks(letter_places(self._rows(pinned)))
             if place == DEAD
-            else table_places(self._rows(pinned), pinned.table, place)
+            else in_chunks(table_places(self._rows(pinned), pinned.table, place), place)
             for place, pinned in self._pinned.items()
         ]
         if ranges := self._delivered():
-            sources.append(kafka_places(self._spark, self._settings, self._topic, ranges))
-        if ledger:
-            sources.append(ledger_places(self._spark, ledger, self._topic))
+            sources.append(kafka_chunks(self._spark, self._settings, self._topic, ranges))
+        if acknowledged is not None:
+            sources.append(in_chunks(acknowledged, LEDGER))
         return reduce(DataFrame.unionAll, sources)
 
     def _rows(self, pinned: Pinned) -> DataFrame:

@@ -38,6 +38,10 @@ def bookmark_properties(topic: str, origin: Origin, frontier: Frontier) -> dict[
     return {_PROPERTY + topic: json.dumps({**origin._asdict(), "next_offsets": frontier})}
 
 
+def is_bookmark(property_name: str) -> bool:
+    return property_name.startswith(_PROPERTY)
+
+
 def read_bookmark(spark: SparkSession, table: Table, topic: str) -> Bookmark:
     """From the newest bookmark among the ancestors of the current snapshot, else from the rows.
 

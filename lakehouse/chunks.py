@@ -1,19 +1,21 @@
-"""Rows (partition, offset, place) -> how often each place has each offset, in bitmaps, in Arrow.
+"""Rows (partition, offset, place) -> which offsets each place has once, and which again, in Arrow.
 
-A chunk is 65,536 consecutive offsets of a partition. Tasks reduce the rows that they see of a chunk
-and place to two bitmaps, 16 kB together, so that a billion messages shuffle about a GB and no task
-holds more than a few hundred chunks.
+A chunk is 65,536 consecutive offsets of a partition. A task reduces the rows that it sees of a
+chunk and place to two sets of offsets: each a bitmap of 8 kB, or a list if that is shorter. So a
+billion messages come to less than a GB, and at worst each of them costs two bytes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
+from pyspark.sql import DataFrame
 
 CHUNK_BITS = 16
 CHUNK = 2**CHUNK_BITS
-# A counter has a byte per offset, so these are 64 MB.
-COUNTERS = 1024
+BITMAP_BYTES = CHUNK // 8
+# What a task holds at a time: a byte per offset of a chunk and place, so these are 128 MB.
+COUNTERS = 2048
 # Counts stop here: more often than once is all that matters.
 MANY = 2
 SEEN = "partition int, chunk long, place string, once binary, again binary"
@@ -22,28 +24,45 @@ Key = tuple[int, int, str]
 Batches = Iterable[pa.RecordBatch]
 
 
-def seen(batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Rows of partition, offset and place -> rows of SEEN, some per chunk and place."""
+def in_chunks(positions: DataFrame, place: str | None = None) -> DataFrame:
+    """SEEN of rows (partition, offset, place); a place that is given is that of all rows.
+
+    A column with the same text in each row would cost Spark a microsecond per row. A Python process
+    for each split of a table costs 0.3 CPU-seconds, so there are as many as can work at a time.
+    """
+    if place:
+        positions = positions.select("partition", "offset")
+    tasks = positions.sparkSession.sparkContext.defaultParallelism
+    return positions.coalesce(tasks).mapInArrow(lambda batches: seen(batches, place), SEEN)
+
+
+def seen(batches: Batches, place: str | None = None) -> Iterator[pa.RecordBatch]:
+    """In a task: the same; some rows per chunk and place."""
     counters: dict[Key, np.ndarray] = {}
     for batch in batches:
-        for key, numbers in _by_chunk(batch):
+        for key, numbers in _by_chunk(batch, place):
             if key not in counters:
                 if len(counters) == COUNTERS:
-                    yield _bitmaps(counters)
+                    yield _packed(counters)
                     counters = {}
                 counters[key] = np.zeros(CHUNK, np.uint8)
             _count(counters[key], numbers)
     if counters:
-        yield _bitmaps(counters)
+        yield _packed(counters)
 
 
-def _by_chunk(batch: pa.RecordBatch) -> Iterator[tuple[Key, np.ndarray]]:
+def _by_chunk(batch: pa.RecordBatch, place: str | None) -> Iterator[tuple[Key, np.ndarray]]:
     """The offsets of each partition, chunk and place, counted from the start of the chunk."""
     if not batch.num_rows:
         return
     partitions, offsets = (batch.column(number).to_numpy() for number in (0, 1))
-    places = batch.column(2).dictionary_encode()
-    columns = [partitions, offsets >> CHUNK_BITS, places.indices.to_numpy()]
+    columns = [partitions, offsets >> CHUNK_BITS]
+    if place:
+        names = [place]
+    else:
+        places = batch.column(2).dictionary_encode()
+        columns.append(places.indices.to_numpy())
+        names = places.dictionary.to_pylist()
     numbers = offsets & (CHUNK - 1)
     changes = np.zeros(len(numbers), bool)
     if any(column.min() != column.max() for column in columns):
@@ -54,8 +73,8 @@ def _by_chunk(batch: pa.RecordBatch) -> Iterator[tuple[Key, np.ndarray]]:
             changes[1:] |= column[1:] != column[:-1]
     starts = np.flatnonzero(changes)
     for start, part in zip([0, *starts.tolist()], np.split(numbers, starts), strict=True):
-        partition, chunk, place = (int(column[start]) for column in columns)
-        yield (partition, chunk, places.dictionary[place].as_py()), part
+        partition, chunk, *others = (int(column[start]) for column in columns)
+        yield (partition, chunk, names[others[0] if others else 0]), part
 
 
 def _count(counter: np.ndarray, numbers: np.ndarray) -> None:
@@ -65,20 +84,32 @@ def _count(counter: np.ndarray, numbers: np.ndarray) -> None:
     counter[numbers] = np.minimum(counter[numbers] + times, MANY)
 
 
-def _bitmaps(counters: dict[Key, np.ndarray]) -> pa.RecordBatch:
+def _packed(counters: dict[Key, np.ndarray]) -> pa.RecordBatch:
     partitions, chunks, places = zip(*counters, strict=True)
-    columns = {
-        "partition": pa.array(partitions, pa.int32()),
-        "chunk": pa.array(chunks, pa.int64()),
-        "place": pa.array(places, pa.string()),
-        "once": [np.packbits(counter > 0).tobytes() for counter in counters.values()],
-        "again": [
-            np.packbits(counter == MANY).tobytes() if (counter == MANY).any() else None
-            for counter in counters.values()
-        ],
-    }
-    columns["again"] = pa.array(columns["again"], pa.binary())
-    return pa.RecordBatch.from_pydict(columns)
+    again = [counter == MANY for counter in counters.values()]
+    columns = [
+        pa.array(partitions, pa.int32()),
+        pa.array(chunks, pa.int64()),
+        pa.array(places, pa.string()),
+        pa.array([_set_of(counter > 0) for counter in counters.values()], pa.binary()),
+        pa.array([_set_of(each) for each in again], pa.binary()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, ["partition", "chunk", "place", "once", "again"])
+
+
+def _set_of(is_in: np.ndarray) -> bytes:
+    numbers = np.flatnonzero(is_in)
+    if 2 * len(numbers) < BITMAP_BYTES:
+        return numbers.astype(np.uint16).tobytes()
+    return np.packbits(is_in).tobytes()
+
+
+def _add(packed: pa.Buffer, counter: np.ndarray) -> None:
+    """Count each offset of the set once more."""
+    if packed.size == BITMAP_BYTES:
+        counter += np.unpackbits(np.frombuffer(packed, np.uint8))
+    else:
+        counter[np.frombuffer(packed, np.uint16)] += 1
 
 
 def patterns_of(
@@ -118,11 +149,12 @@ def patterns_of(
 
 def _counters(rows: pa.Table) -> dict[str, np.ndarray]:
     counters: dict[str, np.ndarray] = {}
-    for place, *bitmaps in zip(*(rows[name] for name in ("place", "once", "again")), strict=True):
+    for place, once, again in zip(
+        *(rows[name] for name in ("place", "once", "again")), strict=True
+    ):
         counter = counters.setdefault(place.as_py(), np.zeros(CHUNK, np.uint8))
-        for bitmap in bitmaps:
-            if bitmap.is_valid:
-                counter += np.unpackbits(np.frombuffer(bitmap.as_buffer(), np.uint8))
+        _add(once.as_buffer(), counter)
+        _add(again.as_buffer(), counter)
         np.minimum(counter, MANY, out=counter)
     return counters
 

@@ -10,6 +10,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.data_file import DataFile
+from lakehouse.history import JOB, marked
 from lakehouse.iceberg import iceberg_table, java_class, json_mapper, snapshots
 from lakehouse.retry import cause
 from lakehouse.tables import Table
@@ -49,7 +50,7 @@ def append(
         of_file = unpartitioned if file.partition is None else spec
         described = mapper.readTree(file.in_json(of_file.specId()))
         update.appendFile(parser.fromJson(described, of_file))
-    for key, value in properties.items():
+    for key, value in {JOB: str(spark.sparkContext.appName), **properties}.items():
         update.set(key, value)
     _swap(spark, table, target, update.apply(), after)
     return sum(file.rows for file in files)
@@ -113,7 +114,8 @@ def replace(
             spark.sql(f"{merge} WHEN MATCHED THEN DELETE", held=held)
         rows.writeTo(target).append()
 
-    return _commit(spark, table, after, write).snapshotId()
+    with marked(spark):
+        return _commit(spark, table, after, write).snapshotId()
 
 
 def _commit(

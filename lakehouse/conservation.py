@@ -12,7 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.accepted import Gap
 from lakehouse.bookmarks import Frontier
-from lakehouse.chunks import SEEN, patterns_of, seen
+from lakehouse.chunks import in_chunks, patterns_of
 
 KAFKA, LEDGER, RAW, STAGED, DUPLICATE = "kafka", "ledger", "raw", "staged", "duplicate"
 # Of a dead letter: open or discarded; or settled, so that its row must be elsewhere.
@@ -46,14 +46,18 @@ class Bounds:
 
 
 def patterns(places: DataFrame, bounds: Bounds) -> DataFrame:
+    """Those of rows (partition, offset, place)."""
+    return patterns_in(in_chunks(places), bounds)
+
+
+def patterns_in(chunks: DataFrame, bounds: Bounds) -> DataFrame:
     """One row per way in which offsets between two bounds lie in places: how many, first, last.
 
     Counts of a place stop at 2, so that there are few such ways however much is wrong.
     """
     counts = ", ".join(f"{place} long" for place in PLACES)
     return (
-        places.mapInArrow(seen, SEEN)
-        .groupBy("partition", "chunk")
+        chunks.groupBy("partition", "chunk")
         .applyInArrow(
             patterns_of(PLACES, bounds.edges()),
             f"partition int, zone int, {counts}, offsets long, first long, last long",

@@ -1,8 +1,7 @@
 """Kafka, tables, a ledger -> (partition, offset, place): where the offsets of a topic are."""
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +9,17 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.bookmarks import Frontier, Origin, read_bookmark
-from lakehouse.conservation import DEAD, KAFKA, LEDGER, REPEATED, REPLAYED, PartitionCount
+from lakehouse.conservation import (
+    DEAD,
+    DUPLICATE,
+    KAFKA,
+    RAW,
+    REPEATED,
+    REPLAYED,
+    STAGED,
+    PartitionCount,
+    Pattern,
+)
 from lakehouse.contracts import CONTRACTS
 from lakehouse.dead_letters import DUPLICATE as OUTCOME_DUPLICATE
 from lakehouse.dead_letters import REPLAYED as OUTCOME_REPLAYED
@@ -21,6 +30,9 @@ from lakehouse.kafka import Topic, client_options
 from lakehouse.settings import Settings
 from lakehouse.slices import is_at_or_past
 from lakehouse.tables import AUDITS, DEAD_LETTERS, Table
+
+# The places that are tables, in the order of the columns of ops.audits.
+PROVEN = (RAW, STAGED, DEAD, DUPLICATE)
 
 
 @dataclass(frozen=True)
@@ -76,52 +88,93 @@ def _places(rows: DataFrame, table: Table, place: Column) -> DataFrame:
     )
 
 
-def kafka_places(
+def kafka_chunks(
     spark: SparkSession, settings: Settings, topic: Topic, ranges: dict[int, range]
 ) -> DataFrame:
     """Of these offsets, those that Kafka delivers."""
-    positions = delivered(spark, client_options(settings), topic.name, ranges)
-    return positions.withColumn("place", F.lit(KAFKA))
+    return delivered(spark, client_options(settings), topic.name, ranges, KAFKA)
 
 
-def ledger_places(spark: SparkSession, ledger: Path, topic: Topic) -> DataFrame:
-    """JSON lines with the topic, partition and offset of each message that was acknowledged.
+def read_ledger(spark: SparkSession, ledger: Path, topic: Topic) -> DataFrame:
+    """JSON lines -> partition, offset, sha256 of each message of the topic that was acknowledged.
 
-    They are of the topic as it is in Kafka now, with Kafka's own partition numbers.
+    They are of the topic as it is in Kafka now, with Kafka's own partition numbers; sha256, of the
+    value's bytes, is null where the line has none.
     """
     lines = (
-        spark.read.schema("topic STRING, partition INT, offset BIGINT")
+        spark.read.schema("topic STRING, partition INT, offset BIGINT, sha256 STRING")
         .option("mode", "FAILFAST")
         .json(f"file:{ledger.absolute()}")
     )
+    is_digest = F.isnull("sha256") | F.col("sha256").rlike("^[0-9a-fA-F]{64}$")
     is_sound = F.col("topic").isin([contract.topic for contract in CONTRACTS]) & (
-        (F.col("partition") >= 0) & (F.col("offset") >= 0)
+        (F.col("partition") >= 0) & (F.col("offset") >= 0) & is_digest
     )
     if strange := lines.where(~F.coalesce(is_sound, F.lit(False))).head():
         raise LakehouseError(
             f"The ledger {ledger} has a line that says {strange.asDict()}",
-            "Each must have a topic of ours, a partition and an offset",
+            "Each must have a topic of ours, a partition and an offset; sha256, if it has one, is "
+            "the digest of the value in 64 hexadecimal digits",
         )
     acknowledged = lines.where(F.col("topic") == topic.name)
     return acknowledged.transform(with_recorded_partitions, topic.generation).select(
-        "partition", "offset", F.lit(LEDGER).alias("place")
+        "partition", "offset", F.lower("sha256").alias("sha256")
     )
 
 
-def proven_ends(spark: SparkSession) -> dict[str, Frontier]:
-    """Topic -> partition -> where the last audit that held has ended."""
-    last = spark.table(AUDITS.identifier).groupBy("topic", "partition")
-    ends: dict[str, Frontier] = defaultdict(dict)
-    for row in last.agg(F.max_by("end_offset", "audited_at").alias("end")).collect():
-        ends[row.topic][row.partition] = row.end
-    return ends
+def other_content(raw: DataFrame, acknowledged: DataFrame) -> list[Pattern]:
+    """Offsets whose value in raw is not the one that was acknowledged: a pattern per partition."""
+    digests = acknowledged.where("sha256 IS NOT NULL")
+    if digests.isEmpty():
+        return []
+    held = raw.select("partition", "offset", F.sha2("value", 256).alias("held"))
+    differing = held.join(digests, ["partition", "offset"]).where("NOT held <=> sha256")
+    found = (
+        differing.select("partition", "offset")
+        .distinct()
+        .groupBy("partition")
+        .agg(F.min("offset").alias("first"), F.max("offset").alias("last"), F.count("*").alias("n"))
+    )
+    return [Pattern(row.partition, row.first, row.last, row.n, {}) for row in found.collect()]
 
 
-def record_proof(spark: SparkSession, partitions: Iterable[PartitionCount]) -> None:
-    """That what they count was found to be there, each message exactly once."""
+@dataclass(frozen=True)
+class Proof:
+    """What the last audit of a topic that held has looked at."""
+
+    ends: Frontier = field(default_factory=dict)
+    # By place; None where the table had none. Audits of old versions did not note them.
+    snapshots: dict[str, int | None] = field(default_factory=dict)
+
+
+def proofs(spark: SparkSession) -> dict[str, Proof]:
+    """By topic; a partition ends where the last audit that held and found more there has ended."""
+    snapshot = F.struct(*(f"{place}_snapshot" for place in PROVEN)).alias("snapshots")
+    last = spark.table(AUDITS.identifier).withColumn("snapshots", snapshot)
+    last = last.groupBy("topic", "partition").agg(
+        F.max_by(F.struct("end_offset", "snapshots"), "audited_at").alias("proven"),
+        F.max("audited_at").alias("audited_at"),
+    )
+    found: dict[str, Proof] = {}
+    for row in last.orderBy("audited_at").collect():
+        ends = found.get(row.topic, Proof()).ends | {row.partition: row.proven.end_offset}
+        found[row.topic] = Proof(ends, dict(zip(PROVEN, row.proven.snapshots, strict=True)))
+    return found
+
+
+def record_proof(
+    spark: SparkSession, partitions: Iterable[PartitionCount], snapshots: Mapping[str, list]
+) -> None:
+    """That what they count was found to be there, each message exactly once.
+
+    `snapshots` are those of each topic's tables, in the order of PROVEN.
+    """
     at = datetime.now(UTC)
     rows = [
-        (p.topic, p.partition, p.start, p.frontier, p.raw, p.staged, p.dead, p.duplicate, at)
+        (
+            *(p.topic, p.partition, p.start, p.frontier, p.raw, p.staged, p.dead, p.duplicate, at),
+            *snapshots[p.topic],
+        )
         for p in partitions
         if p.start < p.frontier
     ]

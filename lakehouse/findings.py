@@ -8,6 +8,8 @@ from lakehouse.conservation import PartitionCount, Pattern, Problem
 
 EXAMPLES = 4
 INGEST = "run jobs/ingest.py again"
+# Not a rule of conservation: the audit compares it where a ledger has digests.
+OTHER_CONTENT = "other content"
 REPLAY = "spark-submit jobs/replay.py --topic {topic}"
 ROLL_BACK = (
     "find in lake.{table}.snapshots the one before the damage, "
@@ -39,6 +41,11 @@ RULES = {
     "acknowledged": (
         "offsets that the producer had acknowledged are missing in {table}",
         "They are in Kafka, or lost to it; if it holds them, " + ROLL_BACK,
+    ),
+    OTHER_CONTENT: (
+        "offsets in {table} have another value than the producer had acknowledged",
+        "The topic was restored from another copy, or the table was changed: compare both with "
+        "the producer's own records, and replace the wrong ones by hand",
     ),
     "unaccounted": (
         "offsets in raw are neither staged nor dead letters nor duplicates",
@@ -107,11 +114,12 @@ def another_topic(topic: str) -> Finding:
 
 
 def frontier_findings(
-    partition: PartitionCount, staged: int, delivered: int | None
+    partition: PartitionCount, staged: int, delivered: int | None, proven: int
 ) -> Iterator[Finding]:
     """How far raw has taken a partition in, against staging, Kafka and the audits before.
 
-    `delivered` is None where Kafka can't tell, as of a topic that another has taken the place of.
+    `proven` is how far those audits have come; `delivered` is None where Kafka can't tell, as of a
+    topic that another has taken the place of.
     """
     raw = f"raw has taken in up to {partition.frontier:,}"
     if partition.frontier != staged:
@@ -128,11 +136,11 @@ def frontier_findings(
             f"{raw}, but Kafka has only come to {delivered:,}",
             "It has lost messages, or was restored from an older copy: restore it in full",
         )
-    if partition.frontier < partition.start:
+    if partition.frontier < proven:
         yield _frontier_finding(
             "rolled back",
             partition,
-            f"{raw}, and an earlier audit has proved up to {partition.start:,}",
+            f"{raw}, and an earlier audit has proved up to {proven:,}",
             f"raw was rolled back: {INGEST}, then jobs/audit.py --full",
         )
 

@@ -42,4 +42,4 @@ def _by_partition(partitions: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Each partition, and where it is: in one pass, however many there are."""
     order = np.argsort(partitions, kind="stable")
     found, starts = np.unique(partitions[order], return_index=True)
-    return zip(found.tolist(), np.split(order, starts[1:]), strict=True)
+    yield from zip(found.tolist(), np.split(order, starts)[1:], strict=True)

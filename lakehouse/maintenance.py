@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pyspark.sql import SparkSession
 
 from lakehouse.bookmarks import snapshots_to_newest_bookmarks
+from lakehouse.history import marked
 from lakehouse.tables import CATALOG, DEAD_LETTERS, TABLES
 
 RETAINED_SNAPSHOTS = 10
@@ -75,6 +76,7 @@ def clear_settled_letters(spark: SparkSession, older_than: timedelta) -> int:
     count = spark.sql(f"SELECT 1 FROM {table} WHERE {old}", before).count()  # noqa: S608
     if count:
         cleared = "key = NULL, value = NULL, headers = NULL"
-        spark.sql(f"UPDATE {table} SET {cleared} WHERE {old}", before)  # noqa: S608
+        with marked(spark):
+            spark.sql(f"UPDATE {table} SET {cleared} WHERE {old}", before)  # noqa: S608
     log.info("cleared", extra={"table": DEAD_LETTERS.name, "letters": count})
     return count

@@ -183,6 +183,11 @@ AUDITS = Table(
         pa.field("dead", pa.int64()),
         pa.field("duplicate", pa.int64()),
         pa.field("audited_at", pa.timestamp("us", tz="UTC")),
+        # Of the tables, those that the audit looked at; what others change later is looked at.
+        pa.field("raw_snapshot", pa.int64()),
+        pa.field("staged_snapshot", pa.int64()),
+        pa.field("dead_snapshot", pa.int64()),
+        pa.field("duplicate_snapshot", pa.int64()),
     ],
     partitioned_by=(),
 )

@@ -24,6 +24,7 @@ from lakehouse.duplicates import POSITION, find_repeated
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
 from lakehouse.held import Held, held_of
+from lakehouse.history import marked
 from lakehouse.iceberg import current_snapshot
 from lakehouse.intake import Intake, files_of, first_of
 from lakehouse.layout import Layout, layout_of
@@ -214,10 +215,7 @@ def settle(verdicts: DataFrame) -> None:
     position = ["topic", "partition", "offset"]
     changed = [name for name in verdicts.columns if name not in position]
     is_same = " AND ".join(f"{target}.{name} = verdicts.{name}" for name in position)
-    (
-        verdicts.alias("verdicts")
-        .mergeInto(target, F.expr(is_same))
-        .whenMatched(F.expr(f"{target}.outcome IS NULL"))
-        .update({f"{target}.{name}": F.col(f"verdicts.{name}") for name in changed})
-        .merge()
-    )
+    merge = verdicts.alias("verdicts").mergeInto(target, F.expr(is_same))
+    is_open = merge.whenMatched(F.expr(f"{target}.outcome IS NULL"))
+    with marked(verdicts.sparkSession):
+        is_open.update({f"{target}.{name}": F.col(f"verdicts.{name}") for name in changed}).merge()

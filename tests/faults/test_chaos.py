@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import islice
 from random import Random, SystemRandom
 
@@ -64,7 +65,9 @@ def produce(lakehouse, messages, ledger) -> int:
     def note(error, message) -> None:
         assert error is None
         coordinates = {"partition": message.partition(), "offset": message.offset()}
-        lines.append(json.dumps({"topic": message.topic(), **coordinates}))
+        value = message.value()
+        digest = None if value is None else sha256(value).hexdigest()
+        lines.append(json.dumps({"topic": message.topic(), **coordinates, "sha256": digest}))
 
     for topic, value, key in ((m.topic, m.value, m.key) for m in messages):
         producer.produce(topic, value, key, on_delivery=note)

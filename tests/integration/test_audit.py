@@ -5,7 +5,9 @@ import re
 import runpy
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
+from hashlib import sha256
 
 import broker
 import pytest
@@ -13,10 +15,12 @@ from lakehouses import FaultHome, session_of, store_of
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit import audit
+from lakehouse.dead_letters import Selection, discard
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import current_snapshot, iceberg_table
 from lakehouse.ingest import ingest
 from lakehouse.kafka import read_topics
+from lakehouse.maintenance import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.tables import (
     ACCEPTED_GAPS,
@@ -118,12 +122,86 @@ def test_an_audit_goes_on_where_the_last_one_that_held_has_ended(spark, settings
     assert query(newest)[0] == [counts.frontier, counts.frontier + 1, 1, 1, 0]
 
 
-def test_a_loss_below_the_last_proof_is_found_by_a_full_audit_alone(spark, settings, found):
-    audit(spark, settings)
+def changes_since_the_proof(result) -> list[str]:
+    return result.changes["user-events"]
+
+
+def test_a_loss_below_the_last_proof_is_found_and_its_snapshot_named(spark, settings, failed_job):
+    assert audit(spark, settings, is_full=True).findings == []
     with repaired(spark, STG_USER_EVENTS):
         spark.sql(f"DELETE FROM {STAGED} WHERE event_id = 'audit-2'")
-        assert found() == {}
-        assert found(is_full=True).keys() == {"unaccounted"}
+        result = audit(spark, settings)
+        snapshot = current_snapshot(spark, STG_USER_EVENTS)
+        printed = failed_job()
+    assert [finding.rule for finding in result.findings] == ["unaccounted"]
+    (change,) = changes_since_the_proof(result)
+    assert re.fullmatch(
+        r"staging\.stg_user_events: \w+ by spark \(engine-version 4\..*app-id .*\) at 20.* UTC in "
+        rf"snapshot {snapshot} \(deleted-records \d+.*\)",
+        change,
+    )
+    assert f"changed by others, so all offsets of user-events were compared: {change}" in printed
+
+
+def test_a_row_that_trino_deleted_below_the_last_proof_is_found(
+    spark, settings, query, failed_job, offset_of, ingested
+):
+    offset = offset_of("audit-2")
+    assert audit(spark, settings, is_full=True).findings == []
+    with repaired(spark, STG_USER_EVENTS):
+        query("DELETE FROM staging.stg_user_events WHERE event_id = 'audit-2'")
+        (query_id,) = query(
+            "SELECT query_id FROM system.runtime.queries WHERE query LIKE 'DELETE FROM staging%' "
+            "ORDER BY created DESC LIMIT 1"
+        )[0]
+        printed = failed_job()
+        snapshot = current_snapshot(spark, STG_USER_EVENTS)
+    assert re.search(
+        rf"compared: staging\.stg_user_events: .* by trino \(.*trino_query_id {query_id}.*\) at "
+        rf"20.* UTC in snapshot {snapshot} \(",
+        printed,
+    )
+    assert (
+        f"neither staged nor dead letters nor duplicates: user-events/{ingested}/{offset}"
+        in printed
+    )
+
+
+def test_a_row_that_was_doubled_below_the_last_proof_is_found(spark, settings, found):
+    assert audit(spark, settings, is_full=True).findings == []
+    with repaired(spark, STG_USER_EVENTS):
+        spark.sql(f"INSERT INTO {STAGED} SELECT * FROM {STAGED} WHERE event_id = 'audit-2'")
+        assert found().keys() == {"twice"}
+
+
+def test_rows_of_another_topic_that_were_deleted_make_nothing_wrong(spark, settings):
+    with repaired(spark, DEAD_LETTERS):
+        spark.sql(
+            f"INSERT INTO {LETTERS} (topic, partition, offset, kafka_timestamp) VALUES "
+            "('another', 0, 0, TIMESTAMP '2026-03-05 10:00:00')"
+        )
+        assert audit(spark, settings, is_full=True).findings == []
+        spark.sql(f"DELETE FROM {LETTERS} WHERE topic = 'another'")
+        result = audit(spark, settings)
+        assert result.findings == []
+        (change,) = changes_since_the_proof(result)
+        assert f"in snapshot {current_snapshot(spark, DEAD_LETTERS)} (" in change
+        # That audit held, so the next one need not look there again.
+        again = audit(spark, settings)
+    assert changes_since_the_proof(again) == []
+    assert again.verdict == "conserved: 0 messages, each exactly once"
+
+
+def test_a_proof_of_an_old_version_is_not_relied_on(spark, settings, ingested):
+    """One that did not note which snapshots it had looked at."""
+    assert audit(spark, settings, is_full=True).findings == []
+    columns = ("raw", "staged", "dead", "duplicate")
+    unknown = ", ".join(f"{name}_snapshot = NULL" for name in columns)
+    spark.sql(f"UPDATE lake.ops.audits SET {unknown} WHERE topic = 'user-events'")
+    result = audit(spark, settings)
+    (change,) = changes_since_the_proof(result)
+    assert "did not note" in change
+    assert result.messages > 0
 
 
 def test_a_deleted_staged_row_is_found(spark, found, offset_of, ingested):
@@ -335,10 +413,40 @@ def test_what_a_producer_had_acknowledged_is_in_raw(spark, settings, ledger, off
     assert found["acknowledged"].examples == [f"user-events/{ingested}/{offset}"]
 
 
+def test_a_value_that_is_not_the_one_that_was_acknowledged_is_found(
+    spark, settings, tmp_path, offset_of, ingested
+):
+    """Digests by Python: of each value, of none, in capital letters, and of another value."""
+    rows = spark.table(RAW).where(f"partition = {ingested}").orderBy("offset").collect()
+    digests = {row.offset: sha256(row.value).hexdigest() for row in rows}
+    digests[rows[0].offset] = digests[rows[0].offset].upper()
+    digests[rows[1].offset] = None
+    ledger = tmp_path / "ledger.jsonl"
+
+    def audited() -> dict:
+        lines = (
+            {"topic": "user-events", "partition": ingested, "offset": offset, "sha256": digest}
+            for offset, digest in digests.items()
+        )
+        ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return {f.rule: f for f in audit(spark, settings, ledger=ledger).findings}
+
+    assert audited() == {}
+    wrong = offset_of("audit-3")
+    digests[wrong] = sha256(b"another value").hexdigest()
+    findings = audited()
+    assert findings.keys() == {"other content"}
+    finding = findings["other content"]
+    assert (finding.count, finding.examples) == (1, [f"user-events/{ingested}/{wrong}"])
+
+
 def test_a_line_of_the_ledger_that_is_of_no_message_is_refused(spark, settings, ledger):
     with ledger.open("a") as file:
         file.write('{"topic": "user-events", "offset": 5}\n')
     with pytest.raises(LakehouseError, match=r"has a line that says .*'partition': None"):
+        audit(spark, settings, ledger=ledger)
+    ledger.write_text('{"topic": "user-events", "partition": 0, "offset": 0, "sha256": "abc"}\n')
+    with pytest.raises(LakehouseError, match=r"has a line that says .*'sha256': 'abc'"):
         audit(spark, settings, ledger=ledger)
 
 
@@ -383,3 +491,30 @@ def test_the_job_fails_with_findings(command, spark, ingested, failed_job):
     assert partition["staged"] + partition["dead"] == partition["raw"] - 1
     assert printed[-1] == "verdict: NOT conserved: 1 findings"
     assert printed[-2].startswith("user-events: 1 offsets in raw are neither staged nor dead")
+
+
+def test_what_our_own_jobs_and_compactions_change_is_looked_at_by_nobody(
+    spark, settings, query, ingested
+):
+    produce(settings, "no JSON, to be settled", EVENT.format(id="compacted"))
+    ingest(spark, settings)
+    assert audit(spark, settings, is_full=True).findings == []
+    before = snapshots(spark)
+    produce(settings, EVENT.format(id="after"))
+    ingest(spark, settings)
+    assert discard(spark, Selection(day=None), "only a test", dry_run=False) > 0
+    assert clear_settled_letters(spark, timedelta()) > 0
+    spark.sql(f"DELETE FROM {STAGED} WHERE false")
+    query("ALTER TABLE raw.user_events EXECUTE optimize")
+    every_file = "options => map('rewrite-all', 'true')"
+    spark.sql(f"CALL lake.system.rewrite_data_files(table => '{STAGED}', {every_file})")
+    after = snapshots(spark)
+    assert all(after[table] != before[table] for table in (RAW_USER_EVENTS, STG_USER_EVENTS))
+    assert after[DEAD_LETTERS] != before[DEAD_LETTERS]
+    result = audit(spark, settings)
+    assert result.changes == {"user-events": [], "product-metadata": []}
+    assert result.verdict == "conserved: 1 messages, each exactly once"
+
+
+def snapshots(spark) -> dict:
+    return {t: current_snapshot(spark, t) for t in (RAW_USER_EVENTS, STG_USER_EVENTS, DEAD_LETTERS)}

@@ -3,11 +3,13 @@
 from datetime import UTC, date, datetime
 from random import Random
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from lakehouse import chunks
 from lakehouse.accepted import Gap
+from lakehouse.chunks import patterns_of, seen
 from lakehouse.conservation import DEAD, DUPLICATE, KAFKA, PLACES, RAW, STAGED, Bounds, patterns
 from lakehouse.dead_letters import Position, Selection
 from lakehouse.evidence import past
@@ -88,6 +90,8 @@ def test_positions_are_looked_up_in_the_partitions_that_are_there(messages):
     rows = sorted(ROWS)
     partitions, offsets = (pa.array(each) for each in zip(*rows, strict=True))
     assert is_among(held, partitions, offsets).tolist() == [row in EXPECTED for row in rows]
+    assert is_among(held, partitions[:0], offsets[:0]).tolist() == []
+    assert held_of([messages.where("false").select("partition", "offset")]) == {}
 
 
 def test_patterns_of_1_000_partitions_are_those_of_plain_python(spark):
@@ -130,24 +134,31 @@ def patterns_in_python(rows, frontiers, gaps) -> set[tuple]:
     }
 
 
-def test_more_chunks_than_a_task_holds_open_are_counted_all_the_same(spark, monkeypatch):
-    monkeypatch.setattr("lakehouse.chunks.COUNTERS", 2)
-    from lakehouse.chunks import SEEN, seen
+def test_more_chunks_than_a_task_holds_are_counted_all_the_same(monkeypatch):
+    monkeypatch.setattr(chunks, "COUNTERS", 2)
+    offsets = [number * 2**20 + 7 for number in range(5)] * 2
+    batch = pa.RecordBatch.from_arrays([pa.array([0] * 10, pa.int32()), offsets], ["p", "o"])
+    found = pa.Table.from_batches(seen([batch], RAW))
+    assert len(found) >= 5
+    for number in range(5):
+        rows = found.filter(pc.equal(found["chunk"], number * 16))
+        (pattern,) = patterns_of(PLACES, {})(rows).to_pylist()
+        assert (pattern["raw"], pattern["offsets"]) == (2, 1)
+        assert pattern["first"] == pattern["last"] == number * 2**20 + 7
 
-    offsets = [number * 2**20 for number in (*range(5), *range(5))]
-    batch = pa.RecordBatch.from_pydict(
-        {
-            "partition": pa.array(np.zeros(10, np.int32)),
-            "offset": pa.array(offsets),
-            "place": pa.array(["raw"] * 10),
-        }
-    )
-    counted: dict[int, int] = {}
-    for rows in seen([batch.slice(0, 5), batch.slice(5, 5)]):
-        assert rows.num_rows <= 2
-        for row in rows.to_pylist():
-            counted[row["chunk"]] = counted.get(row["chunk"], 0) + 1
-            assert row["once"][0] == 0b1000_0000
-            assert row["again"] is None
-    assert counted == {number * 16: 2 for number in range(5)}
-    assert len(SEEN.split(",")) == 5
+
+@pytest.mark.parametrize("count", [1, 4095, 4096, 65_536])
+def test_a_full_chunk_and_a_scattered_one_are_packed_without_loss(count):
+    """As a list of numbers or as a bitmap; the last quarter of the offsets comes again."""
+    offsets = random.sample(range(65_536), count)
+    twice = offsets[: count // 4]
+    batches = [
+        pa.RecordBatch.from_arrays([pa.array([3] * len(each), pa.int32()), each], ["p", "o"])
+        for each in (offsets, twice)
+    ]
+    found = pa.Table.from_batches(seen(iter(batches), STAGED))
+    patterns = patterns_of(PLACES, {3: {0}})(found).to_pylist()
+    expected = {1: sorted(set(offsets) - set(twice)), 2: sorted(twice)}
+    assert {p["staged"]: (p["offsets"], p["first"], p["last"]) for p in patterns} == {
+        times: (len(each), each[0], each[-1]) for times, each in expected.items() if each
+    }
