@@ -48,12 +48,13 @@ def changes_by_others(
         if not _is_ours(summary) and _changes_rows(snapshot.operation(), summary):
             yield _sentence(table, snapshot, summary)
         parent = snapshot.parentId()
-    if since is not None or parent is not None:
-        missing = "the oldest" if since is None else f"snapshot {since}"
+    if since is not None:
         yield (
-            f"{table.name}: {missing}, which the last audit had looked at, is not in its history: "
-            "the table was rolled back, or the snapshot has expired"
+            f"{table.name}: snapshot {since}, at which the last audit looked, is not in "
+            "its history: the table was rolled back, or the snapshot has expired"
         )
+    elif parent is not None:
+        yield f"{table.name}: its first snapshots have expired before an audit looked at them"
 
 
 def _is_ours(summary: Mapping[str, str]) -> bool:

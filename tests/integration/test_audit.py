@@ -15,6 +15,7 @@ from lakehouses import FaultHome, session_of, store_of
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit import audit
+from lakehouse.commit import replace as replace_rows
 from lakehouse.dead_letters import Selection, discard
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import current_snapshot, iceberg_table
@@ -190,6 +191,26 @@ def test_rows_of_another_topic_that_were_deleted_make_nothing_wrong(spark, setti
         again = audit(spark, settings)
     assert changes_since_the_proof(again) == []
     assert again.verdict == "conserved: 0 messages, each exactly once"
+
+
+def test_a_table_that_lost_the_snapshot_of_the_last_audit_is_looked_at_in_full(spark, settings):
+    with repaired(spark, DEAD_LETTERS):
+        before = current_snapshot(spark, DEAD_LETTERS)
+        spark.sql(
+            f"INSERT INTO {LETTERS} (topic, partition, offset, kafka_timestamp) VALUES "
+            "('another', 0, 0, TIMESTAMP '2026-03-05 10:00:00')"
+        )
+        assert audit(spark, settings, is_full=True).findings == []
+        audited = current_snapshot(spark, DEAD_LETTERS)
+        spark.sql(
+            "CALL lake.system.rollback_to_snapshot(:table, :snapshot)",
+            {"table": LETTERS, "snapshot": before},
+        )
+        result = audit(spark, settings)
+    assert result.findings == []
+    (change,) = changes_since_the_proof(result)
+    assert f"ops.dead_letters: snapshot {audited}, at which the last audit looked, is not" in change
+    assert result.messages > 0
 
 
 def test_a_proof_of_an_old_version_is_not_relied_on(spark, settings, ingested):
@@ -502,7 +523,10 @@ def test_what_our_own_jobs_and_compactions_change_is_looked_at_by_nobody(
     before = snapshots(spark)
     produce(settings, EVENT.format(id="after"))
     ingest(spark, settings)
-    assert discard(spark, Selection(day=None), "only a test", dry_run=False) > 0
+    event = spark.table(STAGED).where("event_id = 'audit-1'").localCheckpoint()
+    at = current_snapshot(spark, STG_USER_EVENTS)
+    replace_rows(spark, STG_USER_EVENTS, event.select(STG_USER_EVENTS.position), event, at)
+    assert discard(spark, Selection(), "only a test", dry_run=False) > 0
     assert clear_settled_letters(spark, timedelta()) > 0
     spark.sql(f"DELETE FROM {STAGED} WHERE false")
     query("ALTER TABLE raw.user_events EXECUTE optimize")
