@@ -49,7 +49,7 @@ def consume(
             # By default it would go on elsewhere, in silence.
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
+            "fetch.wait.max.ms": 5,
             # It would repeat each refused connection on stderr; what lasts, we say.
             "log_level": 0,
         }
