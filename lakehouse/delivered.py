@@ -79,15 +79,19 @@ def _read(options: dict[str, str], topic: str, ranges: list[Range]) -> Iterator[
     try:
         consumer.assign([TopicPartition(topic, p, each.start) for p, each in left.items()])
         while left:
-            answers = consumer.consume(MESSAGES_PER_POLL, POLL_SECONDS)
-            if answers:
+            before = set(left)
+            found = list(_found(consumer.consume(MESSAGES_PER_POLL, POLL_SECONDS), left))
+            yield from found
+            if ended := before - left.keys():
+                # What another task reads, or nobody asked for, need not come here.
+                consumer.pause([TopicPartition(topic, partition) for partition in ended])
+            if found or ended:
                 heard = time.monotonic()
             elif time.monotonic() - heard > SILENCE_SECONDS:
                 where = ", ".join(f"{topic}/{partition}" for partition in sorted(left)[:3])
                 raise TransientError(
                     f"Kafka gave no message of {where} for {SILENCE_SECONDS} s", "Check the broker"
                 )
-            yield from _found(answers, left)
     finally:
         consumer.close()
 
