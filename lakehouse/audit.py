@@ -32,6 +32,7 @@ from lakehouse.conservation import (
     problems,
 )
 from lakehouse.contracts import CONTRACTS, Contract
+from lakehouse.create import create_missing
 from lakehouse.evidence import (
     PROVEN,
     Pinned,
@@ -50,7 +51,6 @@ from lakehouse.files import damaged_files
 from lakehouse.findings import OTHER_CONTENT, Finding, another_topic, findings_of, frontier_findings
 from lakehouse.generations import generation_of
 from lakehouse.history import changes_by_others
-from lakehouse.iceberg import create_missing
 from lakehouse.kafka import read_topics
 from lakehouse.lock import writer_locks
 from lakehouse.settings import Settings

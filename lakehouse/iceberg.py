@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
-from lakehouse.tables import CATALOG, TABLES, Table
+from lakehouse.tables import Table
 
 
 def java_class(jvm: Any, name: str) -> Any:
@@ -35,6 +34,14 @@ def iceberg_table(spark: SparkSession, table: Table) -> Any:
     return _spark3_util(spark).loadIcebergTable(spark._jsparkSession, table.identifier)
 
 
+def existing_table(spark: SparkSession, table: Table) -> Any | None:
+    """org.apache.iceberg.Table, or None if the catalog has none of this name."""
+    try:
+        return iceberg_table(spark, table)
+    except AnalysisException:
+        return None
+
+
 def fields_of(spark: SparkSession, table: Any) -> list[dict[str, Any]]:
     """Of its schema, as the specification of Iceberg has them in JSON."""
     parser = java_class(spark._jvm, "org.apache.iceberg.SchemaParser")
@@ -54,22 +61,6 @@ def current_snapshot(spark: SparkSession, table: Table) -> int | None:
     """Its id; None while nothing was written."""
     found = iceberg_table(spark, table).currentSnapshot()
     return found.snapshotId() if found else None
-
-
-def create_missing(spark: SparkSession) -> None:
-    """Make namespaces, tables and columns that are not there; change nothing else."""
-    warehouse = spark.conf.get(f"spark.sql.catalog.{CATALOG}.warehouse") or ""
-    for table in TABLES:
-        try:
-            columns = {field["name"] for field in fields_of(spark, iceberg_table(spark, table))}
-        except AnalysisException:
-            spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {table.identifier.rpartition('.')[0]}")
-            spark.sql(table.ddl(warehouse))
-            continue
-        for before, name in pairwise(table.column_names):
-            if name not in columns:
-                column = f"{name} {table.spark_type(name)} AFTER {before}"
-                spark.sql(f"ALTER TABLE {table.identifier} ADD COLUMN {column}")
 
 
 def _spark3_util(spark: SparkSession) -> Any:

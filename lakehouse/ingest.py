@@ -18,10 +18,10 @@ from lakehouse.accepted import accepted_gaps, accepted_topics
 from lakehouse.bookmarks import Frontier, first_offsets, read_bookmark
 from lakehouse.consume import Range
 from lakehouse.contracts import CONTRACTS, Contract
+from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
 from lakehouse.generations import in_kafka, recorded
-from lakehouse.iceberg import create_missing
 from lakehouse.kafka import (
     Topic,
     client_options,

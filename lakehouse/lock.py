@@ -1,4 +1,4 @@
-"""One writer per topic, on whatever machine: a lease, <bucket of the warehouse>/locks/<topic>.json.
+"""One writer per topic, on whatever machine: a lease, locks/<topic>.json beside raw-data.
 
 It is taken, renewed, taken over and released by conditional puts, so of several writers one wins.
 A holder goes by its own clock and counts from before it sent the request; a contender goes by the
@@ -22,7 +22,10 @@ import msgspec
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg import existing_table
 from lakehouse.s3_object import S3Object, Version, catalog_properties
+from lakehouse.tables import TABLES
+from lakehouse.warehouse import Warehouse
 
 # The store's clock is read from headers that cut off the fraction of the second.
 STORE_CLOCK_SECONDS = 1
@@ -76,9 +79,16 @@ def writer_locks(
 @contextmanager
 def writer_lock(spark: SparkSession, topic: str, lease: float) -> Iterator["WriterLock"]:
     """Be the only writer of a topic, or fail at once; lease in seconds."""
-    stored = S3Object(spark._jvm, catalog_properties(spark), f"locks/{topic}.json")
+    stored = S3Object(spark._jvm, catalog_properties(spark), _key(spark, topic))
     with closing(stored), WriterLock(stored, topic, lease) as lock:
         yield lock
+
+
+def _key(spark: SparkSession, topic: str) -> str:
+    warehouse = Warehouse.of(catalog_properties(spark).get("warehouse", ""))
+    tables = (existing_table(spark, table) for table in TABLES if table.raw_topic == topic)
+    raw = next(tables, None)
+    return warehouse.lock_key(topic, raw and raw.location())
 
 
 class WriterLock:

@@ -13,11 +13,11 @@ from pyspark.sql import DataFrame, SparkSession
 from lakehouse.changes import Change, Placement, Tables
 from lakehouse.commit import TableMovedError
 from lakehouse.contracts import CONTRACTS, Contract
+from lakehouse.create import create_missing
 from lakehouse.dead_letters import DISCARDED, IS_OPEN
 from lakehouse.decode import decode
 from lakehouse.duplicates import POSITION
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import create_missing
 from lakehouse.level import level
 from lakehouse.lock import writer_locks
 from lakehouse.placement import (

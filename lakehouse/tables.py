@@ -27,18 +27,26 @@ PROPERTIES = {
 
 @dataclass(frozen=True)
 class Table:
-    """An Iceberg table of the catalog `lake`. Its location follows from its name."""
+    """An Iceberg table of the catalog `lake`."""
 
     name: str
     comment: str
     columns: list[pa.Field] = field(hash=False)
     partitioned_by: tuple[str, ...]
-    # Below the bucket of the warehouse; without it, below the warehouse by its name.
-    folder: str | None = None
+    # The topic that raw's tables are called by in the store.
+    raw_topic: str | None = None
 
     @property
     def identifier(self) -> str:
         return f"{CATALOG}.{self.name}"
+
+    @property
+    def is_raw(self) -> bool:
+        return self.raw_topic is not None
+
+    @property
+    def folder(self) -> str:
+        return f"raw-data/{self.raw_topic}" if self.is_raw else self.name.replace(".", "/")
 
     @property
     def partition_column(self) -> str:
@@ -62,16 +70,15 @@ class Table:
         (column,) = (column for column in self.columns if column.name == name)
         return from_arrow_type(column.type).simpleString()
 
-    def ddl(self, warehouse: str) -> str:
-        bucket = warehouse.rstrip("/").rpartition("/")[0]
-        location = f"LOCATION '{bucket}/{self.folder}'\n" if self.folder else ""
+    def ddl(self, location: str) -> str:
         columns = ",\n  ".join(f"{name} {self.spark_type(name)}" for name in self.column_names)
         properties = ", ".join(f"'{key}' = '{value}'" for key, value in PROPERTIES.items())
         partitions = ", ".join(self.partitioned_by)
         partitioning = f"PARTITIONED BY ({partitions})\n" if partitions else ""
         return (
             f"CREATE TABLE IF NOT EXISTS {self.identifier} (\n  {columns}\n) USING iceberg\n"
-            f"{partitioning}{location}COMMENT '{self.comment}'\nTBLPROPERTIES ({properties})"
+            f"{partitioning}LOCATION '{location}'\nCOMMENT '{self.comment}'\n"
+            f"TBLPROPERTIES ({properties})"
         )
 
 
@@ -95,7 +102,7 @@ def _raw(contract: Contract) -> Table:
             pa.field("headers", HEADERS),
         ],
         partitioned_by=("days(kafka_timestamp)",),
-        folder=f"raw-data/{contract.topic}",
+        raw_topic=contract.topic,
     )
 
 

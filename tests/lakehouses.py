@@ -22,7 +22,8 @@ from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wai
 
 from lakehouse.audit import Audit, audit
 from lakehouse.contracts import CONTRACTS
-from lakehouse.iceberg import create_missing, current_snapshot
+from lakehouse.create import create_missing
+from lakehouse.iceberg import current_snapshot
 from lakehouse.ingest import TopicReport, ingest
 from lakehouse.kafka import read_topics
 from lakehouse.settings import Settings

@@ -13,8 +13,9 @@ from lakehouses import new_session
 
 from lakehouse import commit, write
 from lakehouse.commit import append
+from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import create_missing, current_snapshot
+from lakehouse.iceberg import current_snapshot
 from lakehouse.maintenance import expire
 from lakehouse.s3_object import catalog_properties
 from lakehouse.stack import processes

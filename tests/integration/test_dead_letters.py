@@ -11,9 +11,10 @@ from broker import produce
 
 from lakehouse import dead_letters
 from lakehouse.contracts import CONTRACTS, USER_EVENTS
+from lakehouse.create import create_missing
 from lakehouse.dead_letters import Position, Selection
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import create_missing, current_snapshot
+from lakehouse.iceberg import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.maintenance import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY

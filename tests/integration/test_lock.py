@@ -15,8 +15,8 @@ import pytest
 from broker import produce
 
 from lakehouse.audit import audit
+from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import create_missing
 from lakehouse.ingest import ingest
 from lakehouse.lock import WriterLock, writer_lock
 from lakehouse.s3_object import S3Object, catalog_properties

@@ -1,0 +1,111 @@
+"""The tables' declarations -> namespaces, tables and columns that are not there yet."""
+
+import re
+from collections.abc import Iterator
+from itertools import islice, pairwise
+from typing import Any
+from uuid import uuid4
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from lakehouse.errors import LakehouseError
+from lakehouse.iceberg import existing_table, fields_of, java_class
+from lakehouse.s3_object import catalog_properties
+from lakehouse.tables import CATALOG, TABLES, Table
+from lakehouse.warehouse import Warehouse
+
+# Enough to tell what a folder is used for.
+MAX_OBJECTS = 1000
+# All that a creation leaves behind which was killed before the catalog knew of it.
+_UNUSED = re.compile(r"/metadata/00000-[^/]*\.metadata\.json$")
+
+
+def create_missing(spark: SparkSession) -> None:
+    """Make namespaces, tables and columns that were never there; change nothing else."""
+    warehouse = Warehouse.of(catalog_properties(spark).get("warehouse", ""))
+    for table in TABLES:
+        loaded = existing_table(spark, table)
+        if loaded is None:
+            _create(spark, table, warehouse.place(table))
+            continue
+        columns = {field["name"] for field in fields_of(spark, loaded)}
+        for before, name in pairwise(table.column_names):
+            if name not in columns:
+                column = f"{name} {table.spark_type(name)} AFTER {before}"
+                spark.sql(f"ALTER TABLE {table.identifier} ADD COLUMN {column}")
+
+
+def _create(spark: SparkSession, table: Table, place: str) -> None:
+    # A folder of a file system is of one user, as in the training of the class archive.
+    found = _names_below(spark, f"{place}/", f"{place}-") if place.startswith("s3") else []
+    found = [name for name in found if re.match(rf"{re.escape(place)}(-[0-9a-f]{{8}})?/", name)]
+    used = [name for name in found if not _UNUSED.search(name)]
+    # Another job may have made the table, and written to it, since it was looked for.
+    if used and existing_table(spark, table) is None:
+        raise _in_use(spark, table, place, used)
+    # A table that somebody has renamed may own what the place holds: dropping it must not harm us.
+    location = f"{place}-{uuid4().hex[:8]}" if found else place
+    spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {table.identifier.rpartition('.')[0]}")
+    spark.sql(table.ddl(location))
+
+
+def _names_below(spark: SparkSession, *prefixes: str) -> list[str]:
+    """Names of objects that begin so, of each prefix no more than tells what is there."""
+    io = java_class(spark._jvm, "org.apache.iceberg.aws.s3.S3FileIO")()
+    io.initialize(catalog_properties(spark))
+    try:
+        return [
+            name
+            for prefix in prefixes
+            for name in islice(_names(io.listPrefix(prefix).iterator()), MAX_OBJECTS)
+        ]
+    finally:
+        io.close()
+
+
+def _names(listed: Any) -> Iterator[str]:
+    while listed.hasNext():
+        yield listed.next().location()
+
+
+def _in_use(spark: SparkSession, table: Table, place: str, used: list[str]) -> LakehouseError:
+    cause = f"{table.name} is not in the catalog, and its place {place} holds objects ({used[0]})"
+    if owner := _owner(spark, used[0]):
+        return LakehouseError(
+            f"{cause}: they are of {owner}, so the table was renamed",
+            f"Nothing was changed. Rename it back: ALTER TABLE {owner} RENAME TO {table.name}; "
+            "a copy is made by CREATE TABLE ... AS SELECT",
+        )
+    folder = re.split(r"/(?:meta)?data/", used[0].removeprefix(place))[0]
+    names = _names_below(spark, f"{place}{folder}/metadata/")
+    versions = [name for name in names if name.endswith(".metadata.json")]
+    if versions:
+        newest = max(versions, key=lambda name: name.rpartition("/")[2])
+        return LakehouseError(
+            f"{cause}, so it was dropped",
+            f"Nothing was changed. Bring it back with spark-sql: CALL {CATALOG}.system."
+            f"register_table('{table.name}', '{newest}'); or, to begin it anew, move the objects "
+            "elsewhere",
+        )
+    return LakehouseError(
+        f"{cause} that no table knows",
+        "Nothing was changed. Move them elsewhere, then run the same command again",
+    )
+
+
+def _owner(spark: SparkSession, name: str) -> str | None:
+    """The table of the catalog that has its location where this object is."""
+    util = java_class(spark._jvm, "org.apache.iceberg.spark.Spark3Util")
+    for (namespace,) in spark.sql(f"SHOW NAMESPACES IN {CATALOG}").collect():
+        for row in spark.sql(f"SHOW TABLES IN {CATALOG}.`{namespace}`").collect():
+            other = f"{namespace}.{row.tableName}"
+            try:
+                identifier = f"{CATALOG}.`{namespace}`.`{row.tableName}`"
+                loaded = util.loadIcebergTable(spark._jsparkSession, identifier)
+            except (PySparkException, Py4JJavaError):
+                continue
+            if name.startswith(f"{loaded.location().rstrip('/')}/"):
+                return other
+    return None
