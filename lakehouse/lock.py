@@ -3,8 +3,8 @@
 It is taken, renewed, taken over and released by conditional puts, so of several writers one wins.
 A holder goes by its own clock and counts from before it sent the request; a contender goes by the
 store's clock alone. So the clocks of two machines are never compared, and this relies on a store
-that honours If-None-Match and If-Match, whose clock does not jump by a lease. A released lease
-stays in place, so that its fencing number grows with each acquisition.
+that honours If-None-Match and If-Match, which each acquisition tries, and whose clock does not jump
+by a lease. A released lease stays in place, so that its fencing number grows with each acquisition.
 """
 
 import logging
@@ -17,18 +17,23 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 import msgspec
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import existing_table
+from lakehouse.retry import cause as cause_of
 from lakehouse.s3_object import S3Object, Version, catalog_properties
 from lakehouse.tables import TABLES
 from lakehouse.warehouse import Warehouse
 
 # The store's clock is read from headers that cut off the fraction of the second.
 STORE_CLOCK_SECONDS = 1
+LONGEST_LEASE_SECONDS = 24 * 60 * 60
+# No version of an object has it: etags are digests.
+NO_ETAG = '"of-no-version"'
 # Unlike time.monotonic, it goes on while the machine is suspended.
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -51,7 +56,7 @@ class Lease:
 
     holder: Holder
     acquired_at: datetime
-    lease_seconds: float
+    lease_seconds: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_LEASE_SECONDS)]
     fencing: int
     renewals: int = 0
     released: bool = False
@@ -91,6 +96,10 @@ def _key(spark: SparkSession, topic: str) -> str:
     return warehouse.lock_key(topic, raw and raw.location())
 
 
+class NotALeaseError(LakehouseError):
+    """Something else is in the place of a lock."""
+
+
 class WriterLock:
     """Held inside `with`, where a thread renews it. Once lost, it stays lost."""
 
@@ -124,8 +133,8 @@ class WriterLock:
             if self._put(replace(self._lease, released=True)):
                 return
             cause = "it is not the version that was renewed last"
-        except LakehouseError as error:
-            cause = str(error)
+        except Exception as error:
+            cause = _said(error)
         log.warning("lock not released; it ends by itself", extra=self._about(cause=cause))
 
     def check(self) -> None:
@@ -139,11 +148,31 @@ class WriterLock:
             )
 
     def _acquire(self) -> None:
+        self._take()
+        self._probe()
+
+    def _probe(self) -> None:
+        """Fail if the store replaces an object although the condition for that is not met.
+
+        Many stores of S3's protocol ignore conditions, and then each of two writers would be told
+        that the lock is its own.
+        """
+        probe = msgspec.json.encode(replace(self._lease, released=True)).decode()
+        for condition, etag in (("If-None-Match", None), ("If-Match", NO_ETAG)):
+            if self._stored.replace(etag, probe):
+                raise LakehouseError(
+                    f"The store ignores {condition}: it replaced {self._stored.address} against "
+                    "that condition, so it can't keep two writers of a topic apart",
+                    "Use a store, or a version of it, that honours conditional puts, and look for "
+                    "a proxy that removes the header on the way",
+                )
+
+    def _take(self) -> None:
         started = seconds()
         self._ends = started + self._lease.lease_seconds
         while seconds() < self._ends:
             version = self._stored.read()
-            held = version and _lease_in(version)
+            held = version and self._lease_in(version)
             if version and held:
                 if held.holder == self._lease.holder:
                     self._etag = version.etag
@@ -188,9 +217,12 @@ class WriterLock:
         while not self._loss and not self._is_over.wait(pause):
             try:
                 pause = third if self._renew() else 0
-            except LakehouseError as error:
+            except NotALeaseError as error:
+                self._loss = str(error)
+            except Exception as error:
+                # Whatever it is: without this thread the lock would end in silence.
                 pause = third / 10
-                log.warning("lock not renewed; trying again", extra=self._about(cause=str(error)))
+                log.warning("lock not renewed; trying again", extra=self._about(cause=_said(error)))
         if self._loss:
             log.error("lock lost", extra=self._about(cause=self._loss))
 
@@ -202,7 +234,7 @@ class WriterLock:
         if self._put(replace(self._lease, renewals=self._lease.renewals + 1)):
             return True
         version = self._stored.read()
-        held = version and _lease_in(version)
+        held = version and self._lease_in(version)
         if version and held and held.holder == self._lease.holder:
             # An earlier renewal got there, and its answer did not get here.
             self._etag = version.etag
@@ -210,9 +242,19 @@ class WriterLock:
             self._loss = f"{held.holder} took it over" if held else "its object was deleted"
         return False
 
+    def _lease_in(self, version: Version) -> Lease:
+        try:
+            return msgspec.json.decode(version.body, type=Lease)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise NotALeaseError(
+                f"{self._stored.address} holds no lock of ours: {error}",
+                "Delete it, or move it elsewhere, once no job writes; then run the same command "
+                "again, which makes a new one",
+            ) from None
+
     def _about(self, holder: Holder | None = None, **more: object) -> dict[str, object]:
         return {"topic": self._topic, "holder": str(holder or self._lease.holder), **more}
 
 
-def _lease_in(version: Version) -> Lease:
-    return msgspec.json.decode(version.body, type=Lease)
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, LakehouseError) else cause_of(error)

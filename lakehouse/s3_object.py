@@ -20,6 +20,8 @@ from lakehouse.tables import CATALOG
 NOT_FOUND = 404
 # Without it a connection that went dead holds a call for several times 30 s.
 TIMEOUT_SECONDS = 5
+# Ours have a few hundred bytes. Whatever else lies there is not read into memory.
+MAX_BYTES = 64 * 1024
 # 409 is Amazon's answer to one of two conditional writes at the same time.
 CONDITION_FAILED = (409, 412)
 
@@ -28,7 +30,8 @@ CONDITION_FAILED = (409, 412)
 class Version:
     """What the object was when it was read."""
 
-    body: str
+    # No more than MAX_BYTES.
+    body: bytes
     etag: str
     # By the store's clock alone: its answer's Date less Last-Modified, both in whole seconds.
     age_seconds: float
@@ -67,20 +70,26 @@ class S3Object:
         timeout = java_class(jvm, "java.time.Duration").ofSeconds(TIMEOUT_SECONDS)
         self._options = options.builder().apiCallTimeout(timeout).build()
 
+    @property
+    def address(self) -> str:
+        return f"s3://{self._bucket}/{self._key}"
+
     def read(self) -> Version | None:
         """None if there is no such object."""
         request = self._addressed(self._get)
-        answer = self._unless((NOT_FOUND,), lambda: self._client.getObjectAsBytes(request.build()))
-        if answer is None:
+        stream = self._unless((NOT_FOUND,), lambda: self._client.getObject(request.build()))
+        if stream is None:
             return None
-        headers = answer.response().sdkHttpResponse()
+        answer = stream.response()
+        body = self._unless((), lambda: stream.readNBytes(MAX_BYTES))
+        # Closing it would read the rest.
+        stream.abort()
+        headers = answer.sdkHttpResponse()
         date, modified = (
             parsedate_to_datetime(headers.firstMatchingHeader(name).get())
             for name in ("Date", "Last-Modified")
         )
-        return Version(
-            answer.asUtf8String(), answer.response().eTag(), (date - modified).total_seconds()
-        )
+        return Version(bytes(body), answer.eTag(), (date - modified).total_seconds())
 
     def replace(self, etag: str | None, body: str) -> str | None:
         """The new etag, or None if the object is not (or no longer) the version of this etag.
@@ -108,7 +117,7 @@ class S3Object:
                 return None
             cause = getattr(error, "java_exception", None)
             raise LakehouseError(
-                f"s3://{self._bucket}/{self._key} can't be read or written: "
+                f"{self.address} can't be read or written: "
                 f"{cause.getMessage() if cause else error}",
                 "Check that the store answers and that you may write there, then run it again",
             ) from error

@@ -21,7 +21,7 @@ class Settings(BaseSettings):
     dead_letter_value_limit: ByteSize = ByteSize(10 * 2**20)
     # After so long without a sign of life a writer has lost its lock, and another may take it. A
     # store that is slow for as long stops an ingest.
-    writer_lease_seconds: float = Field(60, ge=1)
+    writer_lease_seconds: float = Field(60, ge=1, le=24 * 60 * 60)
     # After a failure that may pass, an ingest begins again until it has committed nothing for so
     # long; 0 turns it off. A store that is gone for the lease of the lock ends it before.
     retry_seconds: float = Field(300, ge=0)

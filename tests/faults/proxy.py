@@ -20,12 +20,14 @@ class Fault(Enum):
     RESET_BEFORE = "reset before it is forwarded"
     RESET_AFTER = "carried out, and reset before its answer"
     DELAY = "forwarded later"
+    CONDITION_IGNORED = "answered 200 where the server refused a condition by 412"
 
 
 # A request's first line and headers, or the bytes of a piece -> what befalls it.
 Rule = Callable[[bytes], Fault | None]
 DELAY_SECONDS = 0.3
 ANSWERS = {Fault.UNAVAILABLE: b"503 Service Unavailable", Fault.DENIED: b"403 Forbidden"}
+DONE = b'HTTP/1.1 200 OK\r\nETag: "replaced"\r\nContent-Length: 0\r\n\r\n'
 ANSWER = b"HTTP/1.1 %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -97,7 +99,11 @@ class FaultProxy:
                     writer.write(answer)
                     answer = await _head(answers)
                 to = None if fault is Fault.RESET_AFTER else writer
-                if to:
+                if fault is Fault.CONDITION_IGNORED and answer.split()[1] == b"412":
+                    await _body(answer, answers, None)
+                    writer.write(DONE)
+                    answer = DONE
+                elif to:
                     to.write(answer)
                 if not head.startswith(b"HEAD") and answer.split()[1] not in (b"204", b"304"):
                     await _body(answer, answers, to)

@@ -238,6 +238,20 @@ def test_a_store_that_is_away_for_the_lease_costs_the_lock(lakehouse):
     assert_conserved(lakehouse, 20)
 
 
+def test_a_store_that_ignores_conditions_is_found_out_before_anything_is_written(lakehouse):
+    produce(lakehouse, 0, 20)
+    create_missing(lakehouse.spark)
+    before = lakehouse.snapshots()
+    with fault_proxy(lakehouse.home.ports["s3"]) as proxy:
+        proxy.rule = lambda request: Fault.CONDITION_IGNORED if b"/locks/" in request else None
+        with pytest.raises(
+            LakehouseError, match=r"The store ignores If-None-Match: it replaced s3"
+        ):
+            behind(proxy, lakehouse, retries=0).ingest()
+        assert proxy.counts[Fault.CONDITION_IGNORED]
+    assert lakehouse.snapshots() == before
+
+
 def test_a_branch_that_was_left_behind_expires(lakehouse, monkeypatch):
     create_missing(lakehouse.spark)
     monkeypatch.setattr(commit, "BRANCH_AGE_MS", 1)

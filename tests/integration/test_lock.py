@@ -205,11 +205,24 @@ def test_a_store_that_stays_away_ends_the_lock(topic, stored, out_of_reach):
 def test_an_acquisition_whose_answer_is_lost_holds_the_lock(topic, stored, monkeypatch):
     replace = stored.replace
     monkeypatch.setattr(stored, "replace", lambda *_: replace(*_) and None)
-    with WriterLock(stored, topic, LEASE) as lock:
-        time.sleep(LEASE / 2)
+    lease = 3 * LEASE
+    with WriterLock(stored, topic, lease) as lock:
+        time.sleep(lease / 2)
         monkeypatch.undo()
-        time.sleep(LEASE)
+        time.sleep(lease)
         lock.check()
+
+
+@pytest.mark.parametrize(
+    "body", ["no lock", " " * 20_000_000, "\N{PILE OF POO}\x00{"], ids=["text", "long", "emoji"]
+)
+def test_another_object_in_the_place_of_a_lock_is_refused_in_one_line(spark, topic, stored, body):
+    assert stored.replace(None, body)
+    with (
+        pytest.raises(LakehouseError, match=r"^s3://\S+ holds no lock of ours: .+ Delete it, or "),
+        writer_lock(spark, topic, LEASE),
+    ):
+        pass
 
 
 @pytest.mark.usefixtures("topics")
