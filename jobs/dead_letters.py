@@ -9,6 +9,7 @@ which: [--topic TOPIC] [--class CLASS] [--day YYYY-MM-DD] [--id TOPIC/PARTITION/
 """
 
 import argparse
+from collections.abc import Callable
 from datetime import date, timedelta
 from functools import partial
 
@@ -80,9 +81,15 @@ def _text(payload: bytearray | None) -> str:
     return repr(payload and payload.decode(errors="backslashreplace"))
 
 
-def replay(spark: SparkSession, which: Selection, horizon: timedelta, dry_run: bool) -> None:
+def replay(
+    spark: SparkSession,
+    which: Selection,
+    horizon: timedelta,
+    dry_run: bool,
+    check_locks: Callable[[], None],
+) -> None:
     columns = ["topic", "tried", "passed", "staged", "duplicate", "still dead", "cut"]
-    results = dead_letters.replay(spark, which, horizon, dry_run)
+    results = dead_letters.replay(spark, which, horizon, dry_run, check_locks)
     print_table(
         columns,
         ([vars(result)[column.replace(" ", "_")] for column in columns] for result in results),
@@ -94,8 +101,13 @@ def replay(spark: SparkSession, which: Selection, horizon: timedelta, dry_run: b
         print("dry run: nothing was changed")
 
 
-def discard(spark: SparkSession, which: Selection, options: argparse.Namespace) -> None:
-    count = dead_letters.discard(spark, which, options.reason, options.dry_run)
+def discard(
+    spark: SparkSession,
+    which: Selection,
+    options: argparse.Namespace,
+    check_locks: Callable[[], None],
+) -> None:
+    count = dead_letters.discard(spark, which, options.reason, options.dry_run, check_locks)
     print(f"{count:,} dead letters {'would be' if options.dry_run else 'are'} discarded")
 
 
@@ -109,12 +121,12 @@ def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -
         show(spark, which, options)
         return
     topics = [] if options.dry_run else [contract.topic for contract in CONTRACTS]
-    with writer_locks(spark, topics, settings.writer_lease_seconds):
+    with writer_locks(spark, topics, settings.writer_lease_seconds) as check_locks:
         if options.command == "replay":
             horizon = timedelta(days=settings.duplicate_horizon_days)
-            replay(spark, which, horizon, options.dry_run)
+            replay(spark, which, horizon, options.dry_run, check_locks)
         else:
-            discard(spark, which, options)
+            discard(spark, which, options, check_locks)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -137,7 +138,11 @@ class Replayed:
 
 
 def replay(
-    spark: SparkSession, selection: Selection, horizon: timedelta, dry_run: bool
+    spark: SparkSession,
+    selection: Selection,
+    horizon: timedelta,
+    dry_run: bool,
+    check_locks: Callable[[], None],
 ) -> list[Replayed]:
     """Hold open letters against the contracts of today, and against the events of their days.
 
@@ -145,11 +150,17 @@ def replay(
     replay finds them staged, and marks them. The others get their new verdict.
     """
     letters = selection.of(dead_letters(spark)).where(IS_OPEN)
-    return [_replay_topic(letters, contract, horizon, dry_run) for contract in CONTRACTS]
+    return [
+        _replay_topic(letters, contract, horizon, dry_run, check_locks) for contract in CONTRACTS
+    ]
 
 
 def _replay_topic(
-    letters: DataFrame, contract: Contract, horizon: timedelta, dry_run: bool
+    letters: DataFrame,
+    contract: Contract,
+    horizon: timedelta,
+    dry_run: bool,
+    check_locks: Callable[[], None],
 ) -> Replayed:
     letters = letters.where(F.col("topic") == contract.topic)
     cut = letters.where("value_sha256 IS NOT NULL").count()
@@ -157,7 +168,7 @@ def _replay_topic(
     decoded = decode(_records(whole), contract).persist()
     try:
         accepted = decoded.where("error_class IS NULL")
-        staged, repeated = stage_missing(contract, accepted, horizon, dry_run)
+        staged, repeated = stage_missing(contract, accepted, horizon, dry_run, check_locks)
         verdicts = _verdicts(decoded, repeated)
         groups = verdicts.groupBy("error_class", "is_duplicate").count().collect()
         counts = {(row["error_class"], row["is_duplicate"]): row["count"] for row in groups}
@@ -166,7 +177,7 @@ def _replay_topic(
         dead = sum(by_class.values())
         tried = passed + duplicate + dead
         if tried and not dry_run:
-            settle(_settled(verdicts, whole, contract))
+            settle(_settled(verdicts, whole, contract), check_locks)
         result = Replayed(contract.topic, tried, passed, staged, duplicate, dead, cut, by_class)
         log.info("replayed", extra={**vars(result), "dry_run": dry_run})
         return result
@@ -219,12 +230,19 @@ def _settled(verdicts: DataFrame, letters: DataFrame, contract: Contract) -> Dat
     )
 
 
-def discard(spark: SparkSession, selection: Selection, reason: str, dry_run: bool) -> int:
+def discard(
+    spark: SparkSession,
+    selection: Selection,
+    reason: str,
+    dry_run: bool,
+    check_locks: Callable[[], None],
+) -> int:
     """Settle open letters as never to be staged; returns how many."""
     letters = selection.of(dead_letters(spark)).where(IS_OPEN)
-    count = letters.count()
-    if count and not dry_run:
-        settle(
+    if dry_run:
+        count = letters.count()
+    else:
+        count = settle(
             letters.select(
                 "topic",
                 "partition",
@@ -232,7 +250,8 @@ def discard(spark: SparkSession, selection: Selection, reason: str, dry_run: boo
                 F.lit(datetime.now(UTC)).alias("replayed_at"),
                 F.lit(DISCARDED).alias("outcome"),
                 F.lit(reason).alias("reason"),
-            )
+            ),
+            check_locks,
         )
     log.info("discarded", extra={"letters": count, "reason": reason, "dry_run": dry_run})
     return count

@@ -6,18 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.changes import Change, Placement, Tables
-from lakehouse.commit import TableMovedError
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.create import create_missing
 from lakehouse.dead_letters import DISCARDED, IS_OPEN
 from lakehouse.decode import decode
 from lakehouse.duplicates import POSITION
-from lakehouse.errors import LakehouseError
 from lakehouse.level import level
 from lakehouse.lock import writer_locks
 from lakehouse.placement import (
@@ -36,12 +33,11 @@ from lakehouse.placement import (
 from lakehouse.settings import Settings
 from lakehouse.slices import Asked, Slice, slices
 from lakehouse.tables import DEAD_LETTERS, DUPLICATES, tables_of
-from lakehouse.write import ATTEMPTS
+from lakehouse.write import unless_moved
 
 MESSAGES_PER_SLICE = 1_000_000
 # The position, as raw calls it.
 MESSAGE = ["partition", "offset"]
-Result = TypeVar("Result")
 
 log = logging.getLogger("lakehouse.replay")
 
@@ -112,8 +108,9 @@ class _Replay:
                 late = self._bring_all(asked.join(pending, MESSAGE, "left_semi"), is_last=True)
                 counts += late - Counter(examined=late["examined"])
         if not self._dry_run:
-            self._unless_moved(
-                lambda: level(self._spark, self._contract, self._asked, self._check_locks)
+            unless_moved(
+                self._contract.topic,
+                lambda: level(self._spark, self._contract, self._asked, self._check_locks),
             )
         return Replayed(
             self._contract.topic,
@@ -149,21 +146,11 @@ class _Replay:
         )
         decoded = decode(records, self._contract).dropDuplicates(POSITION).persist()
         try:
-            return self._unless_moved(lambda: self._bring_decoded(decoded, part, is_last))
+            return unless_moved(
+                self._contract.topic, lambda: self._bring_decoded(decoded, part, is_last)
+            )
         finally:
             decoded.unpersist()
-
-    def _unless_moved(self, step: Callable[[], Result]) -> Result:
-        """A step looks at the tables and changes them; again, if others did in the meantime."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return step()
-            except TableMovedError as error:
-                log.warning(f"{error}; comparing again", extra={"attempt": attempt})
-        raise LakehouseError(
-            f"The tables of {self._contract.topic} changed {ATTEMPTS} times during the replay",
-            "Run this again when their maintenance is done",
-        )
 
     def _bring_decoded(self, decoded: DataFrame, part: Slice, is_last: bool) -> Counter[str]:
         self._tables.look(self._others)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
+from typing import TypeVar
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
@@ -17,6 +18,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from lakehouse.aside import Aside, duplicate_rows
 from lakehouse.bookmarks import Frontier, Origin, bookmark_properties, read_bookmark
 from lakehouse.commit import TableMovedError, append
+from lakehouse.commit import replace as replace_rows
 from lakehouse.consume import Range
 from lakehouse.contracts import Contract
 from lakehouse.data_file import DataFile
@@ -25,15 +27,17 @@ from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
 from lakehouse.held import Held, held_of
 from lakehouse.history import marked
-from lakehouse.iceberg import current_snapshot
+from lakehouse.iceberg import current_snapshot, iceberg_table, snapshots
 from lakehouse.intake import Intake, files_of, first_of
 from lakehouse.layout import Layout, layout_of
 from lakehouse.parquet import write_rows
+from lakehouse.retry import TransientError
 from lakehouse.slices import Offsets, is_any_of
 from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, staging_table, tables_of
 
 # Of one append, where others commit to the table at the same time.
 ATTEMPTS = 5
+Result = TypeVar("Result")
 
 log = logging.getLogger("lakehouse.write")
 # Both topics of a run write to ops.dead_letters, each in a thread of its own.
@@ -85,6 +89,7 @@ class Writer:
         self._frontiers = frontiers
         # What offsets came to, on average, in the last batch.
         self._bytes_per_offset = 0.0
+        self._looked_at: dict[Table, int | None] = {}
 
     @property
     def frontier(self) -> Frontier:
@@ -103,6 +108,8 @@ class Writer:
         ranges = first_of(ranges, self._bytes_per_offset)
         raw, staging, *others = self._frontiers
         intake = Intake(self._contract, self._kafka, self._layouts, self._value_limit)
+        # Before its rows and ids are looked at.
+        self._looked_at = {staging: current_snapshot(self._spark, staging)}
         is_new = all(
             each.start >= frontier.get(each.partition, 0)
             for each in ranges
@@ -168,12 +175,15 @@ class Writer:
                         f"Another ingest has taken over {topic}: it has written to {table.name}",
                         "Nothing is lost or doubled; leave it to that one",
                     )
+                if table in self._looked_at:
+                    require_no_rows_since(self._spark, table, self._looked_at[table])
                 try:
                     added = append(self._spark, table, files, now.snapshot_id, properties)
                 except TableMovedError as error:
                     log.warning(f"{error}; appending again", extra={"attempt": again + 1})
                 else:
                     self._frontiers[table] = frontier
+                    self._looked_at.pop(table, None)
                     return added, again
         raise LakehouseError(
             f"{table.name} changed {ATTEMPTS} times while {topic} was appended to it",
@@ -181,41 +191,104 @@ class Writer:
         )
 
 
+def require_no_rows_since(spark: SparkSession, table: Table, seen: int | None) -> None:
+    """TransientError if rows came after a snapshot: one of them may be an event of this batch."""
+    for snapshot in snapshots(iceberg_table(spark, table)):
+        if snapshot.snapshotId() == seen:
+            return
+        # Compaction writes the same rows anew.
+        if snapshot.operation() != "replace" and snapshot.summary().get("added-records"):
+            break
+    else:
+        if seen is None:
+            return
+    raise TransientError(
+        f"Rows were added to {table.name}, or it was rolled back, while a batch was compared "
+        "with it",
+        "The batch was not committed: run the same command again",
+    )
+
+
+def unless_moved(topic: str, step: Callable[[], Result]) -> Result:
+    """Repeat a step that looks at tables and changes them, if others changed them in between."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return step()
+        except TableMovedError as error:
+            log.warning(f"{error}; comparing again", extra={"attempt": attempt})
+    raise LakehouseError(
+        f"The tables of {topic} changed {ATTEMPTS} times while they were compared",
+        "Run this again when their maintenance is done",
+    )
+
+
 def stage_missing(
-    contract: Contract, accepted: DataFrame, horizon: timedelta, dry_run: bool
+    contract: Contract,
+    accepted: DataFrame,
+    horizon: timedelta,
+    dry_run: bool,
+    check_locks: Callable[[], None],
 ) -> tuple[int, DataFrame | None]:
     """Stage what staging does not hold, once however often; duplicates go to theirs.
 
     Returns how many were staged, and find_repeated's answer where the topic has one.
     """
     spark, staging = accepted.sparkSession, staging_table(contract)
-    at, duplicates_at = (current_snapshot(spark, table) for table in (staging, DUPLICATES))
-    staged = spark.table(staging.identifier)
-    missing = accepted.select(staging.column_names).join(staged, POSITION, "left_anti")
-    repeated = None
-    if DUPLICATES in tables_of(contract):
-        repeated = find_repeated(missing, staged, horizon)
-        missing = missing.join(repeated, POSITION, "left_anti")
-    if dry_run:
-        return 0, repeated
-    files = write_rows(missing, layout_of(spark, staging))
-    count = append(spark, staging, files, at, {})
-    if repeated is not None:
-        known = spark.table(DUPLICATES.identifier)
-        fresh = duplicate_rows(contract, repeated)
-        fresh = fresh.join(known, ["topic", "partition", "offset"], "left_anti")
-        files = write_rows(fresh, layout_of(spark, DUPLICATES))
-        append(spark, DUPLICATES, files, duplicates_at, {})
+    count = 0
+
+    def step() -> DataFrame | None:
+        nonlocal count
+        # Before the ids are looked at: what is committed after that moves the tables.
+        at, duplicates_at = (current_snapshot(spark, table) for table in (staging, DUPLICATES))
+        staged = spark.table(staging.identifier)
+        missing = accepted.select(staging.column_names).join(staged, POSITION, "left_anti")
+        repeated = None
+        if DUPLICATES in tables_of(contract):
+            repeated = find_repeated(missing, staged, horizon)
+            missing = missing.join(repeated, POSITION, "left_anti")
+        if dry_run:
+            return repeated
+        files = write_rows(missing, layout_of(spark, staging))
+        check_locks()
+        count += append(spark, staging, files, at, {})
+        if repeated is not None:
+            known = spark.table(DUPLICATES.identifier)
+            fresh = duplicate_rows(contract, repeated)
+            fresh = fresh.join(known, ["topic", "partition", "offset"], "left_anti")
+            files = write_rows(fresh, layout_of(spark, DUPLICATES))
+            check_locks()
+            append(spark, DUPLICATES, files, duplicates_at, {})
+        return repeated
+
+    repeated = unless_moved(contract.topic, step)
     return count, repeated
 
 
-def settle(verdicts: DataFrame) -> None:
-    """Change open dead letters, found by topic, partition and offset, in all other columns."""
-    target = DEAD_LETTERS.identifier
-    position = ["topic", "partition", "offset"]
+def settle(verdicts: DataFrame, check_locks: Callable[[], None]) -> int:
+    """Change open dead letters, found by topic, partition and offset, in all other columns.
+
+    Returns how many were changed: one that was settled in the meantime is left as it is.
+    """
+    spark, position = verdicts.sparkSession, DEAD_LETTERS.position
     changed = [name for name in verdicts.columns if name not in position]
-    is_same = " AND ".join(f"{target}.{name} = verdicts.{name}" for name in position)
-    merge = verdicts.alias("verdicts").mergeInto(target, F.expr(is_same))
-    is_open = merge.whenMatched(F.expr(f"{target}.outcome IS NULL"))
-    with marked(verdicts.sparkSession):
-        is_open.update({f"{target}.{name}": F.col(f"verdicts.{name}") for name in changed}).merge()
+    # A commit makes Spark forget what it holds of the table, and work it out anew.
+    verdicts = verdicts.withColumnsRenamed({name: f"new_{name}" for name in changed})
+    verdicts = verdicts.localCheckpoint()
+
+    def step() -> int:
+        at = current_snapshot(spark, DEAD_LETTERS)
+        letters = spark.table(DEAD_LETTERS.identifier).where("outcome IS NULL")
+        rows = letters.join(verdicts, position).select(
+            *(
+                F.col(f"new_{name}").alias(name) if name in changed else name
+                for name in DEAD_LETTERS.column_names
+            )
+        )
+        rows = rows.localCheckpoint()
+        count = rows.count()
+        if count:
+            check_locks()
+            replace_rows(spark, DEAD_LETTERS, rows.select(position), rows, at)
+        return count
+
+    return unless_moved(DEAD_LETTERS.name, step)

@@ -9,21 +9,24 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from broker import produce
 
-from lakehouse import dead_letters
+from lakehouse import dead_letters, write
 from lakehouse.contracts import CONTRACTS, USER_EVENTS
-from lakehouse.create import create_missing
 from lakehouse.dead_letters import Position, Selection
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import current_snapshot
-from lakehouse.ingest import ingest
+from lakehouse.ingest import _Run, ingest
 from lakehouse.maintenance import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
-from lakehouse.tables import DEAD_LETTERS
+from lakehouse.tables import DEAD_LETTERS, STG_USER_EVENTS
 
 pytestmark = pytest.mark.usefixtures("topics")
 # Other tests' letters are of another day.
 TODAY = Selection(day=datetime.now(UTC).date())
 WISHLISTS = replace(TODAY, error_class="UNKNOWN_EVENT_TYPE")
+
+
+def held() -> None:
+    """The locks' check, where nobody else is there."""
 
 
 def event(event_id: str, event_type: str = "wishlist") -> str:
@@ -106,7 +109,7 @@ def test_a_replay_stages_once_what_a_later_contract_accepts(
 def query_replay(spark, which: Selection = WISHLISTS, dry_run: bool = False) -> list:
     return [
         result
-        for result in dead_letters.replay(spark, which, timedelta(0), dry_run)
+        for result in dead_letters.replay(spark, which, timedelta(0), dry_run, held)
         if result.topic == "user-events"
     ]
 
@@ -127,7 +130,7 @@ def test_of_two_letters_with_one_event_a_replay_stages_one(
         " JOIN staging.stg_user_events s USING (event_id) WHERE event_id = 'twice-wish'"
     ) == [[1, 0]]
     conflict = replace(TODAY, error_class="DUPLICATE_CONFLICT")
-    assert dead_letters.discard(spark, conflict, "other tests count wishlists", False) == 1
+    assert dead_letters.discard(spark, conflict, "other tests count wishlists", False, held) == 1
 
 
 def test_a_replay_that_ended_between_its_two_commits_stages_nothing_twice(
@@ -145,6 +148,93 @@ def test_a_replay_that_ended_between_its_two_commits_stages_nothing_twice(
     (done,) = query_replay(spark)
     assert (done.passed, done.staged) == (1, 0)
     assert places("halfway-wish") == {"staged": 1, "replayed": 1}
+
+
+def test_an_ingest_that_stages_the_event_during_a_replay_leaves_it_staged_once(
+    spark, settings, places, query, with_wishlists, monkeypatch
+):
+    produce(settings, event("beside-wish"))
+    ingest(spark, settings)
+    with_wishlists()
+    write_rows = write.write_rows
+
+    def after_an_ingest(rows, layout):
+        """The ids of staging were looked at, and nothing is committed yet."""
+        monkeypatch.setattr(write, "write_rows", write_rows)
+        produce(settings, event("beside-wish", "add_to_cart"))
+        ingest(spark, settings)
+        return write_rows(rows, layout)
+
+    monkeypatch.setattr(write, "write_rows", after_an_ingest)
+    (done,) = query_replay(spark)
+    assert (done.staged, done.duplicate) == (0, 1)
+    assert places("beside-wish") == {"staged": 1, "duplicate": 1}
+
+
+def test_a_replay_that_stages_the_event_during_an_ingest_leaves_it_staged_once(
+    spark, settings, places, with_wishlists, monkeypatch
+):
+    produce(settings, event("within-wish"))
+    ingest(spark, settings)
+    with_wishlists()
+    check = _Run._check
+
+    def after_a_replay(run, batch):
+        """The batch is written, and not committed yet."""
+        monkeypatch.setattr(_Run, "_check", check)
+        query_replay(spark)
+        check(run, batch)
+
+    monkeypatch.setattr(_Run, "_check", after_a_replay)
+    produce(settings, event("within-wish", "add_to_cart"))
+    report = ingest(spark, settings)[0]
+    assert (report.total.staged, report.total.duplicate, report.retries) == (0, 1, 1)
+    assert places("within-wish") == {"staged": 1, "replayed": 1}
+
+
+@pytest.mark.parametrize("checks_that_pass", [0, 1, 2])
+def test_a_replay_that_loses_its_lock_commits_nothing_more(
+    spark, settings, places, with_wishlists, checks_that_pass
+):
+    name = f"lost{checks_that_pass}-wish"
+    produce(settings, event(name))
+    ingest(spark, settings)
+    with_wishlists()
+    passing = iter([None] * checks_that_pass)
+
+    def check() -> None:
+        if next(passing, "lost") == "lost":
+            raise LakehouseError("The lock on user-events is lost: a test took it", "Again")
+
+    before = current_snapshot(spark, STG_USER_EVENTS), current_snapshot(spark, DEAD_LETTERS)
+    with pytest.raises(LakehouseError, match="The lock on user-events is lost"):
+        dead_letters.replay(spark, WISHLISTS, timedelta(0), False, check)
+    after = current_snapshot(spark, STG_USER_EVENTS), current_snapshot(spark, DEAD_LETTERS)
+    assert (after == before) == (checks_that_pass == 0)
+    # Staging first, then duplicates, then the letter.
+    assert places(name) == {"open": 1} | ({"staged": 1} if checks_that_pass else {})
+
+    query_replay(spark)
+    assert places(name) == {"staged": 1, "replayed": 1}
+
+
+def test_a_letter_that_another_discards_during_a_discard_keeps_the_first_reason(
+    spark, settings, places, query, monkeypatch
+):
+    produce(settings, event("both-wish"))
+    ingest(spark, settings)
+    replace_rows = write.replace_rows
+
+    def after_another(*arguments):
+        monkeypatch.setattr(write, "replace_rows", replace_rows)
+        assert dead_letters.discard(spark, WISHLISTS, "first", False, held) == 1
+        return replace_rows(*arguments)
+
+    monkeypatch.setattr(write, "replace_rows", after_another)
+    assert dead_letters.discard(spark, WISHLISTS, "second", False, held) == 0
+    assert query(
+        "SELECT reason FROM ops.dead_letters WHERE from_utf8(value) LIKE '%both-wish%'"
+    ) == [["first"]]
 
 
 def test_a_replayed_message_keeps_its_coordinates_and_bytes(spark, settings, query, with_wishlists):
@@ -168,9 +258,11 @@ def test_a_discarded_letter_has_its_reason_and_is_not_replayed(
 ):
     produce(settings, event("unwanted-wish"))
     ingest(spark, settings)
-    assert dead_letters.discard(spark, WISHLISTS, "", dry_run=True) == 1
+    assert dead_letters.discard(spark, WISHLISTS, "", dry_run=True, check_locks=held) == 1
     assert places("unwanted") == {"open": 1}
-    assert dead_letters.discard(spark, WISHLISTS, "test traffic", dry_run=False) == 1
+    assert (
+        dead_letters.discard(spark, WISHLISTS, "test traffic", dry_run=False, check_locks=held) == 1
+    )
     with_wishlists()
     assert query_replay(spark)[0].tried == 0
     assert places("unwanted") == {"discarded": 1}
@@ -182,7 +274,7 @@ def test_a_discarded_letter_has_its_reason_and_is_not_replayed(
 def test_a_settled_letter_loses_its_payload_and_stays_accounted_for(spark, settings, query):
     produce(settings, event("private-wish"))
     ingest(spark, settings)
-    dead_letters.discard(spark, WISHLISTS, "test traffic", dry_run=False)
+    dead_letters.discard(spark, WISHLISTS, "test traffic", dry_run=False, check_locks=held)
     assert clear_settled_letters(spark, timedelta(days=1)) == 0
     count = "SELECT count(*) FROM ops.dead_letters"
     (before,) = query(count)
@@ -242,13 +334,6 @@ def test_many_dead_letters_are_warned_of(spark, settings, caplog):
         ingest(spark, settings)
     (record,) = [record for record in caplog.records if "DEAD_LETTER_WARN" in record.message]
     assert (record.topic, record.share, record.dead, record.read) == ("user-events", 0.5, 1, 2)
-
-
-def test_a_column_that_an_older_table_lacks_is_added(spark, settings):
-    create_missing(spark)
-    spark.sql(f"ALTER TABLE {DEAD_LETTERS.identifier} DROP COLUMN value_sha256")
-    create_missing(spark)
-    assert spark.table(DEAD_LETTERS.identifier).columns == DEAD_LETTERS.column_names
 
 
 @pytest.fixture
