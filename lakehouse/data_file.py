@@ -1,10 +1,28 @@
 """A file of rows that is written, and not yet part of its table."""
 
 from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
 
 import msgspec
 
 from lakehouse.metrics import Metrics
+
+PartitionValue = str | int | bool | None
+
+
+def partition_value(value: object) -> PartitionValue:
+    """As Iceberg's single-value serialization in JSON has the value of a partition."""
+    match value:
+        case datetime() | date():
+            return value.isoformat()
+        case Decimal():
+            return f"{value:f}"
+        case bytes():
+            return value.hex().upper()
+        case str() | int() | None:
+            return value
+    raise TypeError(f"a partition of {type(value).__name__}")
 
 
 class DataFile(msgspec.Struct, frozen=True):
@@ -13,7 +31,7 @@ class DataFile(msgspec.Struct, frozen=True):
     # s3://...
     path: str
     # The values of its partition, one per field of the table's partitioning.
-    partition: tuple[str | int | bool | None, ...] | None
+    partition: tuple[PartitionValue, ...] | None
     rows: int
     size: int
     # Where each row group begins.

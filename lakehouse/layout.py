@@ -72,6 +72,14 @@ def connected(store: Store) -> fs.S3FileSystem:
     )
 
 
+def object_key(location: str) -> str:
+    """bucket/folder/name of s3://bucket/folder/name, in which any character may stand.
+
+    A location is no URL: neither `#` nor `?` ends it, and %2F stays as it is.
+    """
+    return location.partition("://")[2]
+
+
 @dataclass(frozen=True)
 class Partition:
     """One field of a table's partitioning."""

@@ -2,9 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -15,8 +12,8 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from lakehouse.data_file import DataFile
-from lakehouse.layout import Layout
+from lakehouse.data_file import DataFile, partition_value
+from lakehouse.layout import Layout, object_key
 from lakehouse.metrics import metrics_of
 from lakehouse.spool import Spool, Values
 
@@ -113,7 +110,8 @@ class _OpenFile:
         self._filesystem = layout.filesystem()
         self._partition = partition
         self._columns = layout.columns
-        # Without a folder for each partition: a value can be any text, and longer than a key.
+        # No folder per partition: its values come from producers, and would have to be escaped,
+        # which makes three bytes of one where S3 allows a key 1,024. Iceberg needs no folders.
         self.path = f"{layout.folder}/{uuid4().hex}.parquet"
         self._sink = pa.BufferOutputStream()
         self._metadata: list[pq.FileMetaData] = []
@@ -136,7 +134,7 @@ class _OpenFile:
     def close(self) -> DataFile:
         self._writer.close()
         encoded = self._sink.getvalue()
-        with self._filesystem.open_output_stream(_key(self.path)) as stream:
+        with self._filesystem.open_output_stream(object_key(self.path)) as stream:
             stream.write(encoded)
         size = encoded.size
         (metadata,) = self._metadata
@@ -149,11 +147,6 @@ class _OpenFile:
 def _start(chunk: pq.ColumnChunkMetaData) -> int:
     pages = chunk.dictionary_page_offset, chunk.data_page_offset
     return min(page for page in pages if page)
-
-
-def _key(path: str) -> str:
-    """bucket/folder/name, as Arrow names a file. A path is no URL: it may hold # and ?."""
-    return path.partition("://")[2]
 
 
 def _by_partition(layout: Layout, rows: pa.Table) -> tuple[pa.Table, list[Values], np.ndarray]:
@@ -170,17 +163,8 @@ def _by_partition(layout: Layout, rows: pa.Table) -> tuple[pa.Table, list[Values
     if len(starts) > 1:
         rows = rows.combine_chunks().take(pa.array(order))
     firsts = pa.array(order[starts])
-    values = (map(_json_value, key.take(firsts).to_pylist()) for key in keys)
+    values = (map(partition_value, key.take(firsts).to_pylist()) for key in keys)
     return rows, list(zip(*values, strict=True)), starts
-
-
-def _json_value(value: Any) -> str | int | bool | None:
-    """The JSON of a partition's value, by the specification of Iceberg, appendix D."""
-    if isinstance(value, bytes):
-        return value.hex().upper()
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, date | Decimal) else value
 
 
 def write_rows(rows: DataFrame, layout: Layout) -> list[DataFile]:
@@ -244,7 +228,7 @@ def rewrite(
 def remove(layout: Layout, files: Iterable[DataFile]) -> None:
     """Delete files that no table knows."""
     for file in files:
-        layout.filesystem().delete_file(_key(file.path))
+        layout.filesystem().delete_file(object_key(file.path))
 
 
 def packed(files: list[DataFile]) -> pa.RecordBatch:
@@ -270,7 +254,7 @@ def _chosen(batches: Iterable[pa.RecordBatch], files: list[DataFile]) -> Iterato
 def _row_groups(
     layout: Layout, file: DataFile, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    with layout.filesystem().open_input_file(_key(file.path)) as source:
+    with layout.filesystem().open_input_file(object_key(file.path)) as source:
         found = pq.ParquetFile(source)
         for number in range(found.num_row_groups):
             yield found.read_row_group(number, columns, use_threads=False)

@@ -26,7 +26,6 @@ from lakehouse.duplicates import POSITION, find_repeated
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
 from lakehouse.held import Held, held_of
-from lakehouse.history import marked
 from lakehouse.iceberg import current_snapshot, iceberg_table, snapshots
 from lakehouse.intake import Intake, files_of, first_of
 from lakehouse.layout import Layout, layout_of

@@ -1,6 +1,9 @@
 """Rows -> the partitions that Iceberg would put them in; positions; parts of ranges."""
 
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +14,7 @@ import pytest
 from pyarrow import fs
 
 from lakehouse.consume import Range
+from lakehouse.data_file import partition_value
 from lakehouse.held import is_among
 from lakehouse.intake import (
     MESSAGES_PER_TASK,
@@ -20,7 +24,7 @@ from lakehouse.intake import (
     event_keys,
     first_of,
 )
-from lakehouse.layout import FIELD_ID, Partition, _with_ids
+from lakehouse.layout import FIELD_ID, Partition, _with_ids, object_key
 from lakehouse.parquet import FileWriter
 
 SCHEMA = pa.schema([pa.field("user_id", pa.string()), pa.field("at", pa.timestamp("us", tz="UTC"))])
@@ -29,6 +33,13 @@ BY_DAY_AND_USER = (
     Partition("user_id_bucket", "user_id", "bucket", 4),
 )
 LATE, EARLY = datetime(2026, 3, 1, 23, 59, 59, 999999, UTC), datetime(2026, 3, 2, tzinfo=UTC)
+
+
+HOSTILE = [
+    *("ann#1", "ann#2", "ann?x", "a/b", "..", ".", "", " ", "%2F", "a%2Fb", "'", '"', "a=b", "\\"),
+    *("\u0000", "\u0001\u007f", "\u2028", "😀", "é", "E\u0301", "ANN", "ann", "null", "x" * 1000),
+    *("é" * 1000, "/" * 1000, None),
+]
 
 
 @pytest.fixture
@@ -67,41 +78,76 @@ def test_rows_go_to_the_files_of_their_partitions(layout):
     assert pq.read_table(path).to_pylist() == [{"user_id": None, "at": LATE}]
 
 
-HOSTILE = (
-    *("ann#1", "ann?x=1", "a/b", "..", "../..", ".", "%2F", "a%23b", "a b", " ", '"', "'", "a=b"),
-    *("\x00", "\x1f", "\\", "ann&1", "ann+1", "\u200b"),
-    *("😀", "é", "e\u0301", "A", "a", "x" * 1000, "😀" * 1000, "null", "None", "", None),
-)
+class RecordingStore:
+    """Keeps each object, and how often its key was opened for writing."""
+
+    def __init__(self) -> None:
+        self.written: Counter[str] = Counter()
+        self.objects: dict[str, BytesIO] = {}
+
+    def open_output_stream(self, key: str) -> "RecordingStore._Stream":
+        self.written[key] += 1
+        self.objects[key] = self._Stream()
+        return self.objects[key]
+
+    class _Stream(BytesIO):
+        def close(self) -> None:
+            """What was written can be looked at."""
 
 
 @pytest.mark.parametrize(
-    ("transform", "argument"), [("identity", None), ("truncate", 8), ("truncate", 1), ("bucket", 4)]
+    "transform", [("identity", None), ("truncate", 8), ("truncate", 1000), ("bucket", 4)]
 )
-def test_no_value_of_a_partition_lets_two_writers_write_one_key(layout, transform, argument):
-    """Those that Iceberg's own folders escape, and those that would make a key too long."""
-    layout.partitions = (Partition("p", "user_id", transform, argument),)
-    store = layout.filesystem()
-    opened: list[str] = []
-
-    class Recording:
-        def open_output_stream(self, path: str):
-            opened.append(path)
-            return store.open_output_stream(path)
-
-    layout.filesystem = Recording
+def test_no_key_is_written_twice_whatever_the_values_of_a_partition_are(transform):
+    store = RecordingStore()
+    layout = SimpleNamespace(
+        folder="s3://bucket/warehouse/table/data",
+        schema=SCHEMA,
+        partitions=(Partition("user", "user_id", *transform),),
+        columns={},
+        filesystem=lambda: store,
+    )
     files = []
     for _ in range(2):
         writer = FileWriter(layout)
         writer.add([pa.array(HOSTILE), pa.array([LATE] * len(HOSTILE), SCHEMA.types[1])])
         files += writer.close()
-    assert len(set(opened)) == len(opened) == len(files)
-    assert [f"s3://{key}" for key in opened] == [file.path for file in files]
-    assert max(len(key.removeprefix(layout.folder[len("s3://") :])) for key in opened) < 50
-    read = [pq.read_table(Path("/", key))["user_id"].to_pylist() for key in opened]
-    found = [value for values in read for value in values]
-    assert sorted(found, key=repr) == sorted(2 * HOSTILE, key=repr)
-    if transform == "identity":
-        assert [set(values) for values in read] == [set(file.partition) for file in files]
+    assert set(store.written.values()) == {1}
+    assert [f"s3://{key}" for key in store.written] == [file.path for file in files]
+    assert max(len(key.encode()) for key in store.written) < 200
+    rows = Counter(
+        user
+        for file in files
+        for user in pq.read_table(BytesIO(store.objects[file.path[5:]].getvalue()))[
+            "user_id"
+        ].to_pylist()
+    )
+    assert rows == Counter(HOSTILE * 2)
+
+
+def test_the_key_of_a_location_is_all_that_follows_the_scheme():
+    assert object_key("s3://bucket/wh/a#b?c/%2F/../d e//f.parquet") == (
+        "bucket/wh/a#b?c/%2F/../d e//f.parquet"
+    )
+    assert object_key("s3a://bucket/key") == "bucket/key"
+
+
+def test_values_of_partitions_are_written_as_icebergs_specification_has_them():
+    for value, expected in (
+        (None, None),
+        ("", ""),
+        ("a#b", "a#b"),
+        (True, True),
+        (-1, -1),
+        (date(1, 2, 3), "0001-02-03"),
+        (LATE, "2026-03-01T23:59:59.999999+00:00"),
+        (Decimal("12.900000"), "12.900000"),
+        (Decimal("0E-6"), "0.000000"),
+        (Decimal("-0.000001"), "-0.000001"),
+        (b"\xff\x00#", "FF0023"),
+        (b"", ""),
+    ):
+        assert partition_value(value) == expected
 
 
 def test_each_row_group_says_where_it_begins(layout, monkeypatch):
