@@ -1,7 +1,10 @@
 """Ranges of a topic's offsets -> Arrow batches of the messages there, within a task."""
 
+import codecs
 import time
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from operator import methodcaller
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,8 +94,10 @@ def _messages(
             for answer in answers:
                 if error := answer.error():
                     _check(error, topic, asked)
-                    position = max(position, _offset(answer))
+                    if _is_of(topic, asked, [answer]):
+                        position = max(position, _offset(answer))
         if found:
+            _require_asked_for(topic, asked, position, found)
             position = max(position, _offset(found[-1]) + 1)
         while found and _offset(found[-1]) >= asked.end:
             found.pop()
@@ -106,6 +111,31 @@ def _messages(
                 f"{position} for {SILENCE_SECONDS} s",
                 "Check the broker",
             )
+
+
+_topic_of, _partition_of, _headers_of = map(methodcaller, ("topic", "partition", "headers"))
+
+
+def _is_of(topic: str, asked: Range, answers: list[Message]) -> bool:
+    partitions = set(map(_partition_of, answers))
+    return set(map(_topic_of, answers)) == {topic} and partitions == {in_kafka(asked.partition)}
+
+
+def _require_asked_for(topic: str, asked: Range, position: int, found: list[Message]) -> None:
+    """TransientError unless the messages are of the partition, and follow each other."""
+    where = f"{topic}/{in_kafka(asked.partition)}"
+    fix = "Nothing was written: run this again, and report it if it stays"
+    if not _is_of(topic, asked, found):
+        others = {f"{each.topic()}/{each.partition()}" for each in found} - {where}
+        raise TransientError(
+            f"Kafka's client gave messages of {', '.join(sorted(others))} for {where}", fix
+        )
+    offsets = np.array([_offset(message) for message in found])
+    if offsets[0] < position or np.any(offsets[1:] <= offsets[:-1]):
+        raise TransientError(
+            f"Kafka's client gave messages of {where} from offset {position} out of their order",
+            fix,
+        )
 
 
 def _offset(answer: Message) -> int:
@@ -146,21 +176,37 @@ def _batch(partition: int, messages: list[Message]) -> pa.RecordBatch:
 
 
 def _headers(messages: list[Message]) -> list[Any]:
-    """The headers of each message, or UNREADABLE_HEADERS where a name is not UTF-8.
+    """The headers of each message, or UNREADABLE_HEADERS.
 
-    Kafka's client then sets an exception and returns a list all the same, whose names are null
-    pointers of C. `map` notices the exception; a call in a loop does not always, as Python takes a
-    short way to a method that it has called often.
+    Kafka's client (2.16) returns names that are null pointers of C after an error, beside the
+    error. `map` notices that error; a call in a loop does not always, as Python takes a short way
+    to a method that it has called often. And a message must not be asked again.
     """
     found: list[Any] = []
-    read = map(Message.headers, messages)
-    while len(found) < len(messages):
-        try:
-            for headers in read:
-                found.append(headers)
-        except (SystemError, UnicodeError):
-            found.append(UNREADABLE_HEADERS)
+    read = map(_headers_of, messages)
+    with _names_of_any_bytes():
+        while len(found) < len(messages):
+            try:
+                for headers in read:
+                    found.append(headers)
+            except Exception:
+                found.append(UNREADABLE_HEADERS)
     return found
+
+
+@contextmanager
+def _names_of_any_bytes() -> Iterator[None]:
+    r"""Meanwhile each byte of a header's name that is not UTF-8 becomes \xNN instead of an error.
+
+    Kafka's client decodes names strictly, within C, with no other way to their bytes. What is
+    strict is changed for the process, so nothing else may happen within.
+    """
+    strict = codecs.lookup_error("strict")
+    codecs.register_error("strict", codecs.backslashreplace_errors)
+    try:
+        yield
+    finally:
+        codecs.register_error("strict", strict)
 
 
 def _named(headers: Any) -> list[dict] | None:

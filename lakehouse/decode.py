@@ -1,6 +1,7 @@
 """Kafka records in Arrow -> staged rows and dead letters, one output row per record."""
 
 import gc
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from lakehouse.contracts import KAFKA_COLUMNS, UNEXPECTED, Accepted, Contract, Rejected
+from lakehouse.contracts import KAFKA_COLUMNS, Contract, Rejected
+from lakehouse.contracts.rejection import HEADERS_UNREADABLE, UNEXPECTED
+
+log = logging.getLogger("lakehouse.decode")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Microseconds of the years 1 to 9999: Python knows no others, and Trino fails on a whole file that
@@ -33,11 +37,12 @@ VERDICT_COLUMNS = [
     pa.field("error_detail", pa.string()),
 ]
 # What Spark's Kafka source calls KAFKA_COLUMNS and MESSAGE_COLUMNS.
-# What stands in raw for headers that Kafka's client can't read: one header without a name, which no
-# message has. With it a replay from raw comes to the same verdict.
+SOURCE_COLUMNS = ("partition", "offset", "timestamp", "timestampType", "key", "value", "headers")
+
+# What stands in raw for headers that could not be read: one header without a name, which no message
+# has. With it a replay from raw comes to the same verdict.
 UNREADABLE_HEADERS = [(None, None)]
 _UNREADABLE_JSON = "[{}]"
-SOURCE_COLUMNS = ("partition", "offset", "timestamp", "timestampType", "key", "value", "headers")
 
 
 def decoded_schema(contract: Contract) -> pa.Schema:
@@ -90,28 +95,44 @@ class Part(NamedTuple):
 def judge(contract: Contract, records: pa.RecordBatch) -> Iterator[Part]:
     """Each record is in one part: the certain ones first, all at once.
 
-    No message stops a run, whatever goes wrong with it: it is rejected as UNEXPECTED.
+    Whatever a message raises is its own verdict, and leaves the others alone.
     """
-    is_open = np.ones(len(records), bool)
     if len(unreadable := _without_names(records["headers"])):
-        is_open[unreadable] = False
-        rejected = Rejected("HEADERS_UNREADABLE", "headers")
-        yield _rejected(dict.fromkeys(unreadable.tolist(), rejected))
-    if contract.accept and is_open.all():
-        certain, columns = _accepted(contract.accept, records)
-        is_open[certain] = False
-        if len(certain):
-            yield Part(certain, columns, None)
-    if is_open.any():
-        yield from _judge_one_by_one(contract, records, np.flatnonzero(is_open))
+        yield _rejected(dict.fromkeys(unreadable.tolist(), Rejected(HEADERS_UNREADABLE, "headers")))
+        others = np.delete(np.arange(len(records)), unreadable)
+        yield from _judge_one_by_one(contract, records, others)
+        return
+    certain, columns = _accepted(contract, records)
+    if len(certain):
+        yield Part(certain, columns, None)
+    if len(certain) < len(records):
+        others = np.delete(np.arange(len(records)), certain)
+        yield from _judge_one_by_one(contract, records, others)
 
 
-def _accepted(accept: Callable[[pa.RecordBatch], Accepted], records: pa.RecordBatch) -> Accepted:
-    """No record is certain where one of them raises something that nobody has thought of."""
-    try:
-        return accept(records)
-    except Exception:
-        return Accepted(np.array([], np.int64), [])
+def _without_names(headers: pa.Array) -> np.ndarray:
+    """Which records have UNREADABLE_HEADERS."""
+    if pa.types.is_string(headers.type):
+        return np.flatnonzero(pc.equal(headers, _UNREADABLE_JSON).fill_null(False))
+    names = pc.struct_field(headers.flatten(), "key")
+    if not names.null_count:
+        return np.array([], np.int64)
+    parents = pc.list_parent_indices(headers)
+    return np.unique(parents.filter(names.is_null()).to_numpy())
+
+
+def _accepted(
+    contract: Contract, records: pa.RecordBatch
+) -> tuple[np.ndarray | list[int], list[pa.Array]]:
+    if contract.accept:
+        try:
+            return contract.accept(records)
+        except MemoryError:
+            raise
+        except Exception as error:
+            # Its text may hold a part of a message.
+            log.warning(f"a batch is judged message by message: {type(error).__name__}")
+    return [], []
 
 
 def _judge_one_by_one(
@@ -127,48 +148,55 @@ def _judge_one_by_one(
             rows[index] = contract.parse(value, key, _EPOCH + timedelta(microseconds=time))
         except Rejected as rejected:
             rejections[index] = rejected
+        except MemoryError:
+            raise
         except Exception as error:
-            rejections[index] = _unexpected(error)
-    try:
-        columns = _columns(contract, rows.values())
-    except Exception:
-        for index, row in list(rows.items()):
-            try:
-                _columns(contract, [row])
-            except Exception as error:
-                rejections[index] = _unexpected(error)
-                del rows[index]
-        columns = _columns(contract, rows.values())
+            rejections[index] = _unexpected("parse", error)
     if rows:
-        yield Part(list(rows), columns, None)
+        try:
+            columns = _columns(contract, list(rows.values()))
+        except MemoryError:
+            raise
+        except Exception:
+            rejections |= _inconvertible(contract, rows)
+            rows = {index: row for index, row in rows.items() if index not in rejections}
+            columns = _columns(contract, list(rows.values()))
+        if rows:
+            yield Part(list(rows), columns, None)
     if rejections:
-        yield _rejected(rejections)
+        yield _rejected(dict(sorted(rejections.items())))
 
 
-def _columns(contract: Contract, rows: Iterable[tuple]) -> list[pa.Array]:
-    columns = zip(contract.columns, zip(*rows, strict=True), strict=False)
-    return [pa.array(values, field.type) for field, values in columns]
+def _columns(contract: Contract, rows: list[tuple]) -> list[pa.Array]:
+    values = zip(*rows, strict=True) if rows else [()] * len(contract.columns)
+    return [
+        pa.array(each, field.type) for each, field in zip(values, contract.columns, strict=True)
+    ]
+
+
+def _inconvertible(contract: Contract, rows: dict[int, tuple]) -> dict[int, Rejected]:
+    """The rows that Arrow does not take, each tried alone."""
+    found: dict[int, Rejected] = {}
+    for index, row in rows.items():
+        try:
+            _columns(contract, [row])
+        except Exception as error:
+            found[index] = _unexpected("convert", error)
+    return found
+
+
+def _unexpected(step: str, error: Exception) -> Rejected:
+    """Names no more of the error than its type: its text may hold payload."""
+    return Rejected(UNEXPECTED, f"{step} ({type(error).__name__})")
 
 
 def _rejected(rejections: dict[int, Rejected]) -> Part:
-    texts = ((each.error_class, each.error_detail) for each in rejections.values())
-    return Part(list(rejections), None, [pa.array(column) for column in zip(*texts, strict=True)])
-
-
-def _unexpected(error: Exception) -> Rejected:
-    """Without the error's text, which may hold a part of the message."""
-    return Rejected(UNEXPECTED, f"value ({type(error).__name__})")
-
-
-def _without_names(headers: pa.Array) -> np.ndarray:
-    """Which records have UNREADABLE_HEADERS."""
-    if pa.types.is_string(headers.type):
-        return np.flatnonzero(pc.equal(headers, _UNREADABLE_JSON).fill_null(False))
-    names = pc.struct_field(headers.flatten(), "key")
-    if not names.null_count:
-        return np.array([], np.int64)
-    parents = pc.list_parent_indices(headers)
-    return np.unique(parents.filter(names.is_null()).to_numpy())
+    reasons = rejections.values()
+    verdicts = [
+        pa.array([reason.error_class for reason in reasons], pa.string()),
+        pa.array([reason.error_detail for reason in reasons], pa.string()),
+    ]
+    return Part(list(rejections), None, verdicts)
 
 
 def decode_batch(contract: Contract, records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -2,9 +2,8 @@
 
 import logging
 from collections import Counter
-from dataclasses import asdict
 
-from lakehouse.contracts import UNEXPECTED
+from lakehouse.contracts.rejection import HEADERS_UNREADABLE, UNEXPECTED
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent, Rejections
 
@@ -34,10 +33,15 @@ class DeadLetterLimits:
         for each in batch.rejections:
             self._rejected[each.error_class] += each.count
             self._examples.setdefault(each.error_class, each)
-            if each.error_class == UNEXPECTED:
-                log.error(
-                    "messages that the reader failed at are dead letters: report its defect",
-                    extra={"topic": self._topic, **asdict(each)},
+            if each.error_class in (HEADERS_UNREADABLE, UNEXPECTED):
+                log.warning(
+                    "messages that could not be judged are dead letters; please report them",
+                    extra={
+                        "topic": self._topic,
+                        "class": each.error_class,
+                        "messages": each.count,
+                        "example": f"{self._topic}/{each.partition}/{each.offset}",
+                    },
                 )
         if self._stop is not None and self.share > self._stop:
             raise LakehouseError(

@@ -15,7 +15,7 @@ from lakehouse.contracts.bulk import Accepted, accept_user_events
 from lakehouse.contracts.columns import HEADERS, KAFKA_COLUMNS, column, columns_of
 from lakehouse.contracts.parse import EVENT_WINDOW_START, parse_product, parse_user_event
 from lakehouse.contracts.payloads import EventData, Product, UserEvent
-from lakehouse.contracts.rejection import RULES, UNEXPECTED, Rejected
+from lakehouse.contracts.rejection import RULES, Rejected
 
 __all__ = [
     "CONTRACTS",
@@ -24,9 +24,7 @@ __all__ = [
     "KAFKA_COLUMNS",
     "PRODUCT_METADATA",
     "RULES",
-    "UNEXPECTED",
     "USER_EVENTS",
-    "Accepted",
     "Contract",
     "Rejected",
 ]

@@ -10,9 +10,6 @@ from lakehouse.contracts.rejection import MAX_DEPTH, MAX_VALUE_BYTES, Rejected
 
 _BLANKS = " \t\r\n"
 _BLANK_BYTES = _BLANKS.encode()
-# A serializer that knows a schema registry writes a zero and the four bytes of a schema's id first.
-SCHEMA_ID_BYTES = 4
-_UTF_16 = "{".encode("utf-16-be") + b"\0"
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
@@ -22,11 +19,16 @@ def checked_document(value: bytes | None) -> bytes:
         raise Rejected("EMPTY_VALUE", "value")
     if len(value) > MAX_VALUE_BYTES:
         raise Rejected("TOO_LARGE", "value")
-    if value[0] == 0 and len(value) > SCHEMA_ID_BYTES and not value.startswith(_UTF_16):
+    if _has_schema_id(value):
         raise Rejected("SCHEMA_REGISTRY", "value")
     if not _is_certain(value):
         _check_text(value)
     return value
+
+
+def _has_schema_id(value: bytes) -> bool:
+    """Whether it begins with byte 0 and the 4 bytes of a schema's id, and not with UTF-16."""
+    return value[0] == 0 and len(value) > 4 and (value[1] == 0 or value[2] != 0)
 
 
 # For numbers with a dot or an exponent: bytes, which JSON has not, keep their digits and tell them

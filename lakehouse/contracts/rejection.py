@@ -7,13 +7,12 @@ from lakehouse.contracts.payloads import PRICE_INTEGER_DIGITS, PRICE_SCALE, Even
 MAX_VALUE_BYTES = 2**20
 MAX_DEPTH = 32
 
-UNEXPECTED = "UNEXPECTED"
-
+UNEXPECTED, HEADERS_UNREADABLE = "UNEXPECTED", "HEADERS_UNREADABLE"
 RULES = {
-    "HEADERS_UNREADABLE": "the name of each header must be UTF-8",
+    HEADERS_UNREADABLE: "must be readable by Kafka's client",
     "EMPTY_VALUE": "must not be empty",
     "TOO_LARGE": f"at most {MAX_VALUE_BYTES:,} bytes",
-    "SCHEMA_REGISTRY": "must be plain JSON, without the prefix of a schema registry's serializer",
+    "SCHEMA_REGISTRY": "must be plain JSON, not the output of a schema registry's serializer",
     "INVALID_UTF8": "must be UTF-8",
     "TOO_DEEP": f"at most {MAX_DEPTH} objects and arrays inside each other",
     "MALFORMED_JSON": "must be one JSON document",
@@ -32,7 +31,7 @@ RULES = {
     "TIMESTAMP_OUT_OF_RANGE": "must lie between 1970-01-01 and a day after the Kafka timestamp",
     "KEY_MISMATCH": "must equal the Kafka key",
     "DUPLICATE_CONFLICT": "another event has this id, and other content",
-    UNEXPECTED: "could not be read, which is a defect of the reader: report it",
+    UNEXPECTED: "an error that no rule foresees; please report it",
 }
 
 

@@ -1,6 +1,5 @@
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NoReturn
 
 import pyarrow as pa
 import pytest
@@ -53,28 +52,59 @@ def test_an_empty_batch_has_no_rows():
     assert decoded(records()) == []
 
 
-def test_a_message_that_raises_what_nobody_thought_of_is_a_dead_letter_between_its_neighbours():
-    """In the parser; in the quick way for many, which then counts for none; in Arrow."""
+def raising(error: BaseException):
+    """A parser that raises for one message."""
 
-    def parse(value: bytes, key: bytes | None, at: datetime) -> tuple:
-        row = USER_EVENTS.parse(GOOD, key, at)
-        if value == b"deep":
-            raise RecursionError("secret-4711")
-        return (*row[:7], 2**40, *row[8:]) if value == b"large" else row
+    def parse(value, key, kafka_timestamp):
+        if value == b"poison":
+            raise error
+        return USER_EVENTS.parse(value, key, kafka_timestamp)
 
-    def accept(batch: pa.RecordBatch) -> NoReturn:
-        raise KeyError("secret-4711")
+    return parse
 
-    contract = replace(USER_EVENTS, parse=parse, accept=accept)
-    batch = records(GOOD, b"deep", b"large", GOOD)
-    rows = [row for rows in decode_batch(contract, batch) for row in rows.to_pylist()]
-    rows.sort(key=lambda row: row["kafka_offset"])
-    assert [row["event_id"] for row in rows] == ["e1", None, None, "e1"]
-    assert [row["value"] for row in rows] == [GOOD, b"deep", b"large", GOOD]
-    assert {row["error_class"] for row in rows[1:3]} == {"UNEXPECTED"}
-    rule = "could not be read, which is a defect of the reader: report it"
-    assert rows[1]["error_detail"] == f"value (RecursionError): {rule}"
-    assert "secret" not in str(rows)
+
+@pytest.mark.parametrize(
+    "error", [OverflowError("secret"), RecursionError(), KeyError("secret"), SystemError()]
+)
+def test_whatever_a_message_raises_is_its_own_verdict(error):
+    contract = replace(USER_EVENTS, accept=None, parse=raising(error))
+    batch = records(GOOD, b"poison", GOOD)
+    rows = {row["kafka_offset"]: row for row in _rows(contract, batch)}
+    assert [rows[7]["event_id"], rows[9]["event_id"]] == ["e1", "e1"]
+    assert (rows[8]["error_class"], rows[8]["value"]) == ("UNEXPECTED", b"poison")
+    detail = f"parse ({type(error).__name__}): an error that no rule foresees; please report it"
+    assert rows[8]["error_detail"] == detail
+
+
+@pytest.mark.parametrize("strange", [2**31, "no number", "\ud800"])
+def test_a_row_that_arrow_does_not_take_is_a_dead_letter_beside_the_others(strange):
+    def parse(value, key, kafka_timestamp):
+        row = list(USER_EVENTS.parse(GOOD, key, kafka_timestamp))
+        if value == b"poison":
+            row[0 if strange == "\ud800" else 7] = strange
+        return tuple(row)
+
+    contract = replace(USER_EVENTS, accept=None, parse=parse)
+    for values in ((GOOD, b"poison", GOOD), (b"poison",)):
+        rows = _rows(contract, records(*values))
+        assert [row["kafka_offset"] for row in rows if row["error_class"] is None] == [
+            7 + number for number, value in enumerate(values) if value == GOOD
+        ]
+        (letter,) = (row for row in rows if row["error_class"])
+        assert (letter["error_class"], letter["value"]) == ("UNEXPECTED", b"poison")
+        assert letter["error_detail"].startswith("convert (")
+
+
+def test_a_batch_that_can_not_be_judged_as_a_whole_is_judged_one_by_one():
+    def accept(_records):
+        raise ValueError
+
+    rows = _rows(replace(USER_EVENTS, accept=accept), records(GOOD, b"{"))
+    assert [row["error_class"] for row in rows] == [None, "MALFORMED_JSON"]
+
+
+def _rows(contract, batch: pa.RecordBatch) -> list[dict]:
+    return [row for rows in decode_batch(contract, batch) for row in rows.to_pylist()]
 
 
 @pytest.mark.parametrize("in_json", [False, True])
