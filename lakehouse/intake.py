@@ -40,17 +40,25 @@ _SEED = 42
 class Taken(msgspec.Struct):
     """What one task has read and written."""
 
-    read: int
+    # Partition -> how many of its messages were read.
+    messages: dict[int, int]
     # Bytes of their keys, values and headers.
     size: int
     # What it has read of its part: less than all where it came to its limit of bytes.
     ranges: list[Range]
+    # Read, and not written, because the table has them: raw, or one of the others.
+    held_in_raw: int
+    held_elsewhere: int
     rejections: list[Rejections]
     # Table name -> its files.
     files: dict[str, list[DataFile]]
     # Of the staged events: xxhash64 of each id, as 64-bit numbers one after the other; their days.
     event_keys: bytes = b""
     event_days: set[date] = set()
+
+    @property
+    def read(self) -> int:
+        return sum(self.messages.values())
 
 
 @dataclass(frozen=True)
@@ -92,41 +100,72 @@ class Intake:
     def take_in(self, ranges: list[Range], budget: int) -> Taken:
         """In a task: read and write the messages of these ranges, up to `budget` bytes of them."""
         spare_worker()
-        raw, staging, dead = (
-            table.name
-            for table in (raw_table(self.contract), staging_table(self.contract), DEAD_LETTERS)
-        )
-        writers = {name: FileWriter(self.layouts[name]) for name in (raw, staging, dead)}
-        has_ids = self.contract.columns[0].name == "event_id"
-        keys: list[np.ndarray] = []
-        days: set[date] = set()
-        rejections = _Rejections()
-        read = size = 0
-        done = ranges
+        task = _Task(self)
+        read = ranges
         with closing(consume(self.kafka, self.contract.topic, ranges)) as messages:
             for each, records in messages:
-                read += len(records)
-                size += records.nbytes
-                writers[raw].add(raw_columns(self.contract, _without(self.held_in_raw, records)))
-                others = _without(self.held_elsewhere, records)
-                for indices, columns, verdicts in judge(self.contract, others):
-                    chosen = take(others, indices)
-                    if columns is not None:
-                        writers[staging].add(staged_columns(chosen, columns))
-                        if has_ids:
-                            keys.append(event_keys(columns[0]))
-                            days |= _days(columns[4])
-                    if verdicts is not None:
-                        letters = letter_columns(self.contract, chosen, verdicts, self.value_limit)
-                        writers[dead].add(letters)
-                        rejections.add(each.partition, chosen, verdicts[0])
-                if size >= budget:
+                task.write(each.partition, records)
+                if task.size >= budget:
                     end = records["offset"][-1].as_py() + 1
-                    done = [*ranges[: ranges.index(each)], each._replace(end=end)]
+                    read = [*ranges[: ranges.index(each)], each._replace(end=end)]
                     break
-        files = {name: writer.close() for name, writer in writers.items()}
-        packed = b"".join(map(np.ndarray.tobytes, keys))
-        return Taken(read, size, done, rejections.found(), files, packed, days)
+        return task.close(read)
+
+
+class _Task:
+    """The files that one task writes, and what it counts."""
+
+    def __init__(self, intake: Intake):
+        self._intake = intake
+        contract = intake.contract
+        self._raw, self._staging, self._dead = (
+            FileWriter(intake.layouts[table.name])
+            for table in (raw_table(contract), staging_table(contract), DEAD_LETTERS)
+        )
+        self._has_ids = contract.columns[0].name == "event_id"
+        self._keys: list[np.ndarray] = []
+        self._days: set[date] = set()
+        self._rejections = _Rejections()
+        self._messages: Counter[int] = Counter()
+        self._held_in_raw = self._held_elsewhere = 0
+        self.size = 0
+
+    def write(self, partition: int, records: pa.RecordBatch) -> None:
+        self._messages[partition] += len(records)
+        self.size += records.nbytes
+        contract = self._intake.contract
+        new = _without(self._intake.held_in_raw, records)
+        self._held_in_raw += len(records) - len(new)
+        self._raw.add(raw_columns(contract, new))
+        new = _without(self._intake.held_elsewhere, records)
+        self._held_elsewhere += len(records) - len(new)
+        for indices, columns, verdicts in judge(contract, new):
+            chosen = take(new, indices)
+            if columns is not None:
+                self._staging.add(staged_columns(chosen, columns))
+                if self._has_ids:
+                    self._keys.append(event_keys(columns[0]))
+                    self._days |= _days(columns[4])
+            if verdicts is not None:
+                limit = self._intake.value_limit
+                self._dead.add(letter_columns(contract, chosen, verdicts, limit))
+                self._rejections.add(partition, chosen, verdicts[0])
+
+    def close(self, ranges: list[Range]) -> Taken:
+        contract = self._intake.contract
+        tables = raw_table(contract), staging_table(contract), DEAD_LETTERS
+        writers = self._raw, self._staging, self._dead
+        return Taken(
+            self._messages,
+            self.size,
+            ranges,
+            self._held_in_raw,
+            self._held_elsewhere,
+            self._rejections.found(),
+            {table.name: each.close() for table, each in zip(tables, writers, strict=True)},
+            b"".join(map(np.ndarray.tobytes, self._keys)),
+            self._days,
+        )
 
 
 def event_keys(event_ids: pa.Array) -> np.ndarray:

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from lakehouse.bookmarks import Frontier, Origin
 from lakehouse.errors import LakehouseError
@@ -92,6 +92,19 @@ def _offsets(admin: AdminClient, topic: str, partitions: list[int], spec: Offset
     asked = {TopicPartition(topic, partition): spec for partition in partitions}
     answers = admin.list_offsets(asked, request_timeout=TIMEOUT_SECONDS)
     return {asked.partition: answer.result().offset for asked, answer in answers.items()}
+
+
+def is_compacted(kafka: dict[str, str], topic: str) -> bool:
+    """Whether compaction may remove messages; False if Kafka does not say, for want of a right."""
+    admin = AdminClient(
+        {"bootstrap.servers": kafka["bootstrap.servers"], "log_level": 0}, logger=log
+    )
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    asked = admin.describe_configs([resource], request_timeout=TIMEOUT_SECONDS)
+    try:
+        return "compact" in asked[resource].result()["cleanup.policy"].value
+    except KafkaException:
+        return False
 
 
 def publish_frontier(settings: Settings, topic: str, frontier: Frontier) -> None:

@@ -19,6 +19,7 @@ from lakehouse.aside import Aside, duplicate_rows
 from lakehouse.bookmarks import Frontier, Origin, bookmark_properties, read_bookmark
 from lakehouse.commit import TableMovedError, append
 from lakehouse.commit import replace as replace_rows
+from lakehouse.completeness import require_complete
 from lakehouse.consume import Range
 from lakehouse.contracts import Contract
 from lakehouse.data_file import DataFile
@@ -123,6 +124,8 @@ class Writer:
         batch, found = intake.run(self._spark, ranges)
         offsets = sum(batch.ends[partition] - start for partition, start, _ in ranges)
         self._bytes_per_offset = batch.size / offsets
+        read = [Range(partition, start, batch.ends[partition]) for partition, start, _ in ranges]
+        require_complete(self._spark, self._contract, self._kafka, read, found)
         files = {table: files_of(found, table) for table in self._frontiers}
         if DUPLICATES in files:
             aside = Aside(

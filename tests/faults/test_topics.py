@@ -21,6 +21,7 @@ from lakehouse.bookmarks import Origin, read_bookmark
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import current_snapshot, iceberg_table
+from lakehouse.intake import Intake
 from lakehouse.kafka import read_topics
 from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES, tables_of
 
@@ -305,3 +306,42 @@ def wait_until_offsets_are(lakehouse, topic: str, expected: list[int]) -> None:
         while not (message := consumer.poll(10)).error():
             found.append(message.offset())
         consumer.close()
+
+
+def test_messages_that_were_not_read_stop_the_run_before_a_commit(lakehouse, send, monkeypatch):
+    send("e0", "e1", "e2")
+    lakehouse.create_tables()
+    run = Intake.run
+
+    def without_the_first(intake, spark, ranges):
+        extent, found = run(intake, spark, [each._replace(start=each.start + 1) for each in ranges])
+        return extent, found
+
+    before = versions(lakehouse)
+    with monkeypatch.context() as patch:
+        patch.setattr(Intake, "run", without_the_first)
+        patch.setattr(lakehouse.settings, "retry_seconds", 0)
+        with pytest.raises(LakehouseError, match=r"delivers 3 messages of .*, and 2 were read"):
+            lakehouse.ingest()
+    assert versions(lakehouse) == before
+    assert lakehouse.ingest()[0].total.staged == 3
+    assert lakehouse.audit().findings == []
+
+
+def test_messages_that_were_not_written_stop_the_run_before_a_commit(lakehouse, send, monkeypatch):
+    send("e0", "e1", "e2")
+    lakehouse.create_tables()
+    run = Intake.run
+
+    def without_a_file_of_raw(intake, spark, ranges):
+        extent, found = run(intake, spark, ranges)
+        found[0].files[RAW_USER_EVENTS.name].pop()
+        return extent, found
+
+    before = versions(lakehouse)
+    with monkeypatch.context() as patch:
+        patch.setattr(Intake, "run", without_a_file_of_raw)
+        with pytest.raises(LakehouseError, match=r"3 messages of user-events were read, .* 0 were"):
+            lakehouse.ingest()
+    assert versions(lakehouse) == before
+    assert lakehouse.ingest()[0].total.staged == 3

@@ -223,7 +223,7 @@ def test_few_messages_are_one_task_and_many_are_parted_evenly():
 
 
 def taken(*ranges: Range) -> Taken:
-    return Taken(read=0, size=0, ranges=list(ranges), rejections=[], files={})
+    return Taken({}, 0, list(ranges), 0, 0, rejections=[], files={})
 
 
 def test_what_was_read_beyond_a_task_that_ended_early_is_not_kept():

@@ -1,0 +1,100 @@
+"""What tasks read and wrote -> an error, before the commit, if Kafka delivers more than that."""
+
+import json
+import logging
+
+from pyspark.sql import SparkSession
+
+from lakehouse.consume import Range
+from lakehouse.contracts import Contract
+from lakehouse.errors import LakehouseError
+from lakehouse.generations import in_kafka
+from lakehouse.intake import Taken, files_of
+from lakehouse.kafka import is_compacted
+from lakehouse.retry import TransientError
+from lakehouse.tables import DEAD_LETTERS, raw_table, staging_table
+
+_FIX = "Nothing was committed: run this again, and report it if it stays"
+
+log = logging.getLogger("lakehouse.completeness")
+
+
+def require_complete(
+    spark: SparkSession,
+    contract: Contract,
+    kafka: dict[str, str],
+    ranges: list[Range],
+    found: list[Taken],
+) -> None:
+    """All messages of the ranges were read, and each was written or is in the tables already."""
+    _require_written(contract, found)
+    read = {
+        each.partition: sum(taken.messages.get(each.partition, 0) for taken in found)
+        for each in ranges
+    }
+    short = [each for each in ranges if read[each.partition] < each.end - each.start]
+    if short and not is_compacted(kafka, contract.topic):
+        _require_delivered(spark, contract.topic, kafka, short, read)
+
+
+def _require_written(contract: Contract, found: list[Taken]) -> None:
+    raw, staging = raw_table(contract), staging_table(contract)
+    read = sum(taken.read for taken in found)
+    for tables, held in (
+        ((raw,), sum(taken.held_in_raw for taken in found)),
+        ((staging, DEAD_LETTERS), sum(taken.held_elsewhere for taken in found)),
+    ):
+        written = sum(file.rows for table in tables for file in files_of(found, table))
+        if written + held != read:
+            names = " and ".join(table.name for table in tables)
+            raise LakehouseError(
+                f"{read:,} messages of {contract.topic} were read, of which {names} had {held:,} "
+                f"before, and {written:,} were written",
+                _FIX,
+            )
+
+
+def _require_delivered(
+    spark: SparkSession,
+    topic: str,
+    kafka: dict[str, str],
+    short: list[Range],
+    read: dict[int, int],
+) -> None:
+    """Offsets hold no message where a transaction ended, or was aborted.
+
+    No setting of a topic says that it has transactions. So what one client has not read is asked of
+    another, Spark's, which has no code in common with it.
+    """
+    delivered = _delivered(spark, topic, kafka, short)
+    empty = 0
+    for partition, start, end in short:
+        expected = delivered.get(in_kafka(partition), 0)
+        if expected > read[partition]:
+            raise TransientError(
+                f"Kafka delivers {expected:,} messages of {topic}/{in_kafka(partition)} from "
+                f"offset {start} to before {end}, and {read[partition]:,} were read",
+                _FIX,
+            )
+        empty += end - start - read[partition]
+    log.info("offsets without a message", extra={"topic": topic, "offsets": empty})
+
+
+def _delivered(
+    spark: SparkSession, topic: str, kafka: dict[str, str], ranges: list[Range]
+) -> dict[int, int]:
+    """How many messages of each range there are, by Kafka's own number of the partition."""
+
+    starts = {in_kafka(each.partition): each.start for each in ranges}
+    ends = {in_kafka(each.partition): each.end for each in ranges}
+    messages = (
+        spark.read.format("kafka")
+        .options(**{f"kafka.{name}": value for name, value in kafka.items()})
+        .option("assign", json.dumps({topic: list(starts)}))
+        .option("startingOffsets", json.dumps({topic: starts}))
+        .option("endingOffsets", json.dumps({topic: ends}))
+        # What retention has removed since was read before.
+        .option("failOnDataLoss", "false")
+        .load()
+    )
+    return dict(map(tuple, messages.groupBy("partition").count().collect()))
