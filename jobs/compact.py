@@ -7,12 +7,14 @@ import argparse
 
 from pyspark.sql import SparkSession
 
+from lakehouse.create import create_missing
 from lakehouse.job import run
 from lakehouse.maintenance import compact
 from lakehouse.settings import Settings
 
 
 def main(spark: SparkSession, _settings: Settings) -> None:
+    create_missing(spark)
     for result in compact(spark):
         print(f"{result.table}: {result.rewritten} files became {result.added}")
 

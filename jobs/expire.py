@@ -9,6 +9,7 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
+from lakehouse.create import create_missing
 from lakehouse.job import run
 from lakehouse.maintenance import clear_settled_letters, expire
 from lakehouse.settings import Settings
@@ -22,6 +23,7 @@ def parse() -> argparse.Namespace:
 
 
 def main(options: argparse.Namespace, spark: SparkSession, _settings: Settings) -> None:
+    create_missing(spark)
     age = timedelta(days=options.dead_letters_older_than_days)
     print(f"{clear_settled_letters(spark, age)} settled dead letters lost their payload")
     for result in expire(spark, timedelta(days=options.older_than_days)):

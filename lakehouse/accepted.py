@@ -99,5 +99,6 @@ def _rows(spark: SparkSession, table: Table, topic: str) -> list[Row]:
 
 
 def _append(spark: SparkSession, table: Table, rows: list[tuple]) -> None:
-    schema = spark.table(table.identifier).schema
+    # Somebody may have added columns.
+    schema = spark.table(table.identifier).select(table.column_names).schema
     spark.createDataFrame(rows, schema).writeTo(table.identifier).append()

@@ -1,5 +1,6 @@
 """The tables' declarations -> namespaces, tables and columns that are not there yet."""
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import islice, pairwise
@@ -10,8 +11,9 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from lakehouse.drift import Alteration, Schema, alteration, never_had
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import existing_table, fields_of, java_class
+from lakehouse.iceberg import existing_table, java_class
 from lakehouse.s3_object import catalog_properties
 from lakehouse.tables import CATALOG, TABLES, Table
 from lakehouse.warehouse import Warehouse
@@ -23,21 +25,94 @@ _UNUSED = re.compile(r"/metadata/00000-[^/]*\.metadata\.json$")
 
 
 def create_missing(spark: SparkSession) -> None:
-    """Make namespaces, tables and columns that were never there; change nothing else."""
+    """Make namespaces, tables and columns that were never there; change nothing else.
+
+    LakehouseError, before anything is made, if somebody has altered one of the tables.
+    """
     warehouse = Warehouse.of(catalog_properties(spark).get("warehouse", ""))
+    locations = {}
+    new_columns = {}
     for table in TABLES:
-        loaded = existing_table(spark, table)
-        if loaded is None:
-            _create(spark, table, warehouse.place(table))
-            continue
-        columns = {field["name"] for field in fields_of(spark, loaded)}
+        if loaded := existing_table(spark, table):
+            _require_own(spark, table, loaded.location())
+            metadata = loaded.operations().current()
+            schemas = _schemas(spark, metadata)
+            if found := alteration(table, schemas):
+                raise _altered(spark, table, loaded, found)
+            new_columns[table] = never_had(table, schemas)
+        else:
+            locations[table] = _free_location(spark, table, warehouse.place(table))
+    for table, location in locations.items():
+        spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {table.identifier.rpartition('.')[0]}")
+        spark.sql(table.ddl(location))
+    for table, names in new_columns.items():
         for before, name in pairwise(table.column_names):
-            if name not in columns:
+            if name in names:
                 column = f"{name} {table.spark_type(name)} AFTER {before}"
                 spark.sql(f"ALTER TABLE {table.identifier} ADD COLUMN {column}")
 
 
-def _create(spark: SparkSession, table: Table, place: str) -> None:
+def _require_own(spark: SparkSession, table: Table, location: str) -> None:
+    """LakehouseError for a table that goes by the name of another of ours."""
+    for other in TABLES:
+        is_other = re.search(rf"/{re.escape(other.folder)}(-[0-9a-f]{{8}})?/?$", location)
+        if other is table or not is_other:
+            continue
+        ours, its, third = table.name, other.name, f"{table.name}_2"
+        steps = [(ours, third), (its, ours), (third, its)]
+        if not existing_table(spark, other):
+            steps = [(ours, its)]
+        undo = "; ".join(f"ALTER TABLE {old} RENAME TO {new}" for old, new in steps)
+        raise LakehouseError(
+            f"{ours} is at {location}, where {its} was made: tables were renamed",
+            f"Nothing was changed. Rename them back: {undo}; then run the same command again",
+        )
+
+
+def _schemas(spark: SparkSession, metadata: Any) -> list[Schema]:
+    """All that the table has had, the oldest first, and the current one again at the end."""
+    parser = java_class(spark._jvm, "org.apache.iceberg.SchemaParser")
+    listed = metadata.schemas()
+    found = [json.loads(parser.toJson(listed.get(number))) for number in range(listed.size())]
+    schemas = {schema["schema-id"]: schema["fields"] for schema in found}
+    return [*(schemas[id_] for id_ in sorted(schemas)), schemas[metadata.currentSchemaId()]]
+
+
+def _altered(spark: SparkSession, table: Table, loaded: Any, found: Alteration) -> LakehouseError:
+    if found.undo:
+        way_on = f"Undo it: {found.undo}"
+    elif version := _version_before(spark, table, loaded):
+        way_on = (
+            "Bring the table back as it was, in spark-sql, as Trino would delete the files: "
+            f"DROP TABLE {table.name}; CALL {CATALOG}.system.register_table('{table.name}', "
+            f"'{version}')"
+        )
+    else:
+        way_on = "No older version of its metadata is left: restore the table from a backup"
+    return LakehouseError(
+        f"{table.name} was altered beside the pipeline: {found.what}",
+        f"Nothing was changed. {way_on}; then run the same command again",
+    )
+
+
+def _version_before(spark: SparkSession, table: Table, loaded: Any) -> str | None:
+    """The newest file of the table's metadata in which all columns are as they should be."""
+    parser = java_class(spark._jvm, "org.apache.iceberg.TableMetadataParser")
+    files = loaded.operations().current().previousFiles()
+    for number in reversed(range(files.size())):
+        file = files.get(number).file()
+        try:
+            metadata = parser.read(loaded.io(), file)
+        except Py4JJavaError:
+            # Expired, or removed with orphans.
+            continue
+        if not alteration(table, _schemas(spark, metadata)):
+            return file
+    return None
+
+
+def _free_location(spark: SparkSession, table: Table, place: str) -> str:
+    """Where a table can be made; LakehouseError if something else is there."""
     # A folder of a file system is of one user, as in the training of the class archive.
     found = _names_below(spark, f"{place}/", f"{place}-") if place.startswith("s3") else []
     found = [name for name in found if re.match(rf"{re.escape(place)}(-[0-9a-f]{{8}})?/", name)]
@@ -46,9 +121,7 @@ def _create(spark: SparkSession, table: Table, place: str) -> None:
     if used and existing_table(spark, table) is None:
         raise _in_use(spark, table, place, used)
     # A table that somebody has renamed may own what the place holds: dropping it must not harm us.
-    location = f"{place}-{uuid4().hex[:8]}" if found else place
-    spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {table.identifier.rpartition('.')[0]}")
-    spark.sql(table.ddl(location))
+    return f"{place}-{uuid4().hex[:8]}" if found else place
 
 
 def _names_below(spark: SparkSession, *prefixes: str) -> list[str]:

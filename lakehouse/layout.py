@@ -133,12 +133,13 @@ def layout_of(spark: SparkSession, table: Table) -> Layout:
 
 def _partition(table: Table, field: dict[str, Any], names: dict[int, str]) -> Partition:
     name, _, argument = field["transform"].rstrip("]").partition("[")
-    if name not in _TRANSFORMS:
+    column = names.get(field["source-id"], "a nested field")
+    if name not in _TRANSFORMS or column not in table.column_names:
         raise LakehouseError(
-            f"{table.name} is partitioned by {field['transform']}({names[field['source-id']]})",
-            f"Replace it by one of {', '.join(_TRANSFORMS)}: ALTER TABLE ... REPLACE PARTITION",
+            f"{table.name} is partitioned by {field['transform']}({column})",
+            f"Replace it by one of {', '.join(_TRANSFORMS)} of a column of ours: ALTER TABLE ... "
+            "REPLACE PARTITION FIELD",
         )
-    column = names[field["source-id"]]
     return Partition(field["name"], column, name, int(argument) if argument else None)
 
 

@@ -1,9 +1,22 @@
 """Tables that somebody has altered since they were made."""
 
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
 from broker import EVENT
 
+from lakehouse import maintenance
+from lakehouse.accepted import Gap, accepted_gaps, record_gaps, record_topic
+from lakehouse.bookmarks import Origin
+from lakehouse.dead_letters import Selection, discard
+from lakehouse.dead_letters import replay as dead_letters_replay
+from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import iceberg_table, java_class
-from lakehouse.tables import DEAD_LETTERS, RAW_USER_EVENTS, STG_USER_EVENTS
+from lakehouse.replay import replay as replay_raw
+from lakehouse.slices import Asked
+from lakehouse.tables import DEAD_LETTERS, RAW_USER_EVENTS, STG_USER_EVENTS, TABLES
 
 
 def test_a_table_with_other_partitions_and_columns_takes_in_what_comes_then(lakehouse):
@@ -21,6 +34,100 @@ def test_a_table_with_other_partitions_and_columns_takes_in_what_comes_then(lake
     files = lakehouse.spark.table(f"{staging}.files").select("spec_id", "partition.initial")
     assert sorted(map(tuple, files.collect())) == [(0, None), (1, "u")]
     assert lakehouse.count(staging.removeprefix("lake."), "user_id = 'u' AND note IS NULL") == 2
+    assert lakehouse.audit().findings == []
+
+
+def test_a_column_that_an_older_table_never_had_is_added(lakehouse):
+    older = replace(DEAD_LETTERS, columns=[c for c in DEAD_LETTERS.columns if c.name != "reason"])
+    lakehouse.spark.sql("CREATE NAMESPACE IF NOT EXISTS ops")
+    lakehouse.spark.sql(older.ddl(f"s3://{lakehouse.home.bucket}/warehouse/ops/dead_letters"))
+    lakehouse.create_tables()
+    assert lakehouse.spark.table(DEAD_LETTERS.identifier).columns == DEAD_LETTERS.column_names
+
+
+def test_a_renamed_or_dropped_column_of_any_table_is_refused_until_it_is_back(lakehouse):
+    lakehouse.create_tables()
+    for table in TABLES:
+        column = table.column_names[-1]
+        for change, what in (
+            (f"RENAME COLUMN {column} TO other", "was renamed to other"),
+            (f"DROP COLUMN {column}", "was dropped"),
+        ):
+            lakehouse.spark.sql(f"ALTER TABLE {table.identifier} {change}")
+            before = lakehouse.spark.table(table.identifier).columns
+            refusal = rf"{table.name} was altered beside the pipeline: its column {column} {what}"
+            with pytest.raises(LakehouseError, match=refusal) as refused:
+                lakehouse.create_tables()
+            assert lakehouse.spark.table(table.identifier).columns == before
+            run_what_it_says(lakehouse, refused.value)
+            lakehouse.create_tables()
+            assert lakehouse.spark.table(table.identifier).columns == table.column_names
+
+
+def test_a_table_that_was_renamed_owns_its_place_whatever_is_made_then(lakehouse):
+    lakehouse.create_tables()
+    spark = lakehouse.spark
+    for table in TABLES:
+        place = iceberg_table(spark, table).location()
+        spark.sql(f"ALTER TABLE {table.name} RENAME TO {table.name}_kept")
+        # It was never written to, so it looks like a creation that was killed.
+        lakehouse.create_tables()
+        assert iceberg_table(spark, table).location().startswith(f"{place}-")
+        spark.sql(f"DROP TABLE {table.name}")
+        spark.sql(f"ALTER TABLE {table.name}_kept RENAME TO {table.name}")
+
+    lakehouse.produce(EVENT.format(id="one"), "no JSON", key="u")
+    lakehouse.ingest()
+    for table in (RAW_USER_EVENTS, STG_USER_EVENTS, DEAD_LETTERS):
+        spark.sql(f"ALTER TABLE {table.name} RENAME TO {table.name}_kept")
+        with pytest.raises(LakehouseError, match=f"they are of {table.name}_kept") as refused:
+            lakehouse.ingest()
+        run_what_it_says(lakehouse, refused.value)
+    assert lakehouse.audit().verdict == "conserved: 2 messages, each exactly once"
+
+
+def run_what_it_says(lakehouse, refusal: Exception) -> None:
+    for statement in re.findall(r"(?:ALTER TABLE|DROP TABLE|CALL) [^;]+(?=;)", str(refusal)):
+        lakehouse.spark.sql(statement)
+
+
+def test_every_job_writes_to_tables_with_columns_of_others(lakehouse):
+    lakehouse.create_tables()
+    for table in TABLES:
+        lakehouse.spark.sql(f"ALTER TABLE {table.identifier} ADD COLUMN note STRING FIRST")
+    lakehouse.produce(*(EVENT.format(id=number) for number in range(5)), "no JSON", key="u")
+    lakehouse.produce(EVENT.format(id=0), '{"event_id":"", "x":1}', key="u")
+    lakehouse.ingest()
+    assert lakehouse.audit().findings == []
+
+    # Replay, dead letters, and what people accept, by Spark's own writers.
+    spark, topic = lakehouse.spark, "user-events"
+    spark.sql(f"DELETE FROM {STG_USER_EVENTS.identifier} WHERE event_id = '3'")
+    assert replay_raw(spark, lakehouse.settings, topic, Asked(None, ())).staged == 1
+    selection = Selection(error_class="MALFORMED_JSON")
+    assert discard(spark, selection, "of a test", False, lambda: None) == 1
+    dead_letters_replay(spark, Selection(), timedelta(0), False, lambda: None)
+    record_gaps(spark, topic, [Gap(7, 0, 3)], "of a test")
+    record_topic(spark, "of-a-test", 1, Origin("cluster", "topic"), "of a test")
+    assert accepted_gaps(spark, topic) == [Gap(7, 0, 3, "of a test")]
+    assert lakehouse.count("ops.dead_letters", "outcome = 'discarded' AND note IS NULL") == 1
+    maintenance.compact(spark)
+    maintenance.expire(spark, timedelta(0))
+    assert lakehouse.ingest()[0].total.read == 0
+    assert lakehouse.count("staging.stg_user_events", "note IS NULL") == 5
+
+
+def test_a_partition_by_a_column_of_others_is_refused_before_anything_is_written(lakehouse):
+    lakehouse.create_tables()
+    for change in ("ADD COLUMN note STRING", "ADD PARTITION FIELD note"):
+        lakehouse.spark.sql(f"ALTER TABLE {STG_USER_EVENTS.identifier} {change}")
+    lakehouse.produce(EVENT.format(id="one"), key="u")
+    before = lakehouse.snapshots()
+    with pytest.raises(LakehouseError, match=r"stg_user_events is partitioned by identity\(note\)"):
+        lakehouse.ingest()
+    assert lakehouse.snapshots() == before
+    lakehouse.spark.sql(f"ALTER TABLE {STG_USER_EVENTS.identifier} DROP PARTITION FIELD note")
+    lakehouse.ingest()
     assert lakehouse.audit().findings == []
 
 
