@@ -1,11 +1,16 @@
 """Tables that somebody has altered since they were made."""
 
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 
+import hostile
 import pytest
 from broker import EVENT
+from pyarrow import fs
 
 from lakehouse import maintenance
 from lakehouse.accepted import Gap, accepted_gaps, record_gaps, record_topic
@@ -16,7 +21,77 @@ from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import iceberg_table, java_class
 from lakehouse.replay import replay as replay_raw
 from lakehouse.slices import Asked
-from lakehouse.tables import DEAD_LETTERS, RAW_USER_EVENTS, STG_USER_EVENTS, TABLES
+from lakehouse.stack import processes
+from lakehouse.stack.services import Trino
+from lakehouse.tables import (
+    DEAD_LETTERS,
+    RAW_PRODUCT_METADATA,
+    RAW_USER_EVENTS,
+    STG_PRODUCT_METADATA,
+    STG_USER_EVENTS,
+    TABLES,
+)
+
+# Table -> changes of its partitioning: each transform, of each type that a column of ours has.
+CHANGES = {
+    STG_USER_EVENTS: (
+        "DROP PARTITION FIELD bucket(4, user_id)",
+        "REPLACE PARTITION FIELD days(event_timestamp) WITH hours(event_timestamp) AS at_hour",
+        "ADD PARTITION FIELD user_id AS whole",
+        "ADD PARTITION FIELD truncate(8, user_id) AS start",
+        "ADD PARTITION FIELD bucket(3, price) AS price_bucket",
+        "ADD PARTITION FIELD truncate(10, quantity) AS quantity_tens",
+    ),
+    STG_PRODUCT_METADATA: (
+        "DROP PARTITION FIELD bucket(4, product_id)",
+        "ADD PARTITION FIELD updated_at AS at",
+        "ADD PARTITION FIELD price AS price_whole",
+        "ADD PARTITION FIELD truncate(50, price) AS price_start",
+        "ADD PARTITION FIELD is_deleted AS deleted",
+        "ADD PARTITION FIELD bucket(4, updated_at) AS at_bucket",
+        "ADD PARTITION FIELD name AS whole",
+    ),
+    RAW_USER_EVENTS: (
+        "REPLACE PARTITION FIELD days(kafka_timestamp) WITH months(kafka_timestamp) AS at_month",
+        "ADD PARTITION FIELD key AS whole_key",
+        "ADD PARTITION FIELD truncate(4, value) AS value_start",
+        "ADD PARTITION FIELD bucket(4, key) AS key_bucket",
+        "ADD PARTITION FIELD bucket(4, offset) AS offset_bucket",
+    ),
+    RAW_PRODUCT_METADATA: (
+        "REPLACE PARTITION FIELD days(kafka_timestamp) WITH years(kafka_timestamp) AS at_year",
+        "ADD PARTITION FIELD truncate(2, offset) AS offset_pairs",
+    ),
+}
+# Table -> field of its partitioning -> what Iceberg's own functions say of each row.
+EXPECTED = {
+    STG_USER_EVENTS: {
+        "at_hour": "lake.system.hours(event_timestamp)",
+        "whole": "user_id",
+        "start": "lake.system.truncate(8, user_id)",
+        "price_bucket": "lake.system.bucket(3, price)",
+        "quantity_tens": "lake.system.truncate(10, quantity)",
+    },
+    STG_PRODUCT_METADATA: {
+        "at": "updated_at",
+        "price_whole": "price",
+        "price_start": "lake.system.truncate(50, price)",
+        "deleted": "is_deleted",
+        "at_bucket": "lake.system.bucket(4, updated_at)",
+        "whole": "name",
+    },
+    RAW_USER_EVENTS: {
+        "at_month": "lake.system.months(kafka_timestamp)",
+        "whole_key": "key",
+        "value_start": "lake.system.truncate(4, value)",
+        "key_bucket": "lake.system.bucket(4, key)",
+        "offset_bucket": "lake.system.bucket(4, offset)",
+    },
+    RAW_PRODUCT_METADATA: {
+        "at_year": "lake.system.years(kafka_timestamp)",
+        "offset_pairs": "lake.system.truncate(2, offset)",
+    },
+}
 
 
 def test_a_table_with_other_partitions_and_columns_takes_in_what_comes_then(lakehouse):
@@ -129,6 +204,89 @@ def test_a_partition_by_a_column_of_others_is_refused_before_anything_is_written
     lakehouse.spark.sql(f"ALTER TABLE {STG_USER_EVENTS.identifier} DROP PARTITION FIELD note")
     lakehouse.ingest()
     assert lakehouse.audit().findings == []
+
+
+@pytest.fixture
+def trino(lakehouse) -> Iterator:
+    """SQL -> rows, on a Trino of this lakehouse's own catalog."""
+    service = Trino(lakehouse.home)
+    lakehouse.home.move_taken_ports(service.ports)
+    processes.start(service, print)
+    try:
+        with service.connect() as connection:
+
+            def run(sql: str) -> list[list]:
+                return connection.cursor().execute(sql).fetchall()
+
+            yield run
+    finally:
+        processes.stop([service], print)
+
+
+def test_whatever_the_values_of_a_partition_are_no_file_is_written_twice(lakehouse, trino):
+    lakehouse.create_tables()
+    for table, changes in CHANGES.items():
+        for change in changes:
+            lakehouse.spark.sql(f"ALTER TABLE {table.identifier} {change}")
+    users = [*hostile.TEXTS, None]
+    sent = []
+    kept: dict[str, str] = {}
+    for run in ("first", "second"):
+        for number, user in enumerate(users):
+            event_id = f"{run}-{number}"
+            sent.append((event_id, user))
+            lakehouse.produce(purchase(event_id, user, number), key=user)
+            product = {"product_id": f"P{number}", "name": user, "price": number - 0.5}
+            lakehouse.produce(
+                json.dumps(product if number else {"product_id": "P0", "name": ""}),
+                topic="product-metadata",
+                key=f"P{number}",
+            )
+        events, products = lakehouse.ingest()
+        assert (events.total.staged, products.total.staged) == (len(users),) * 2
+        now = digests(lakehouse)
+        assert {path: now[path] for path in kept} == kept
+        kept = now
+    for table, fields in EXPECTED.items():
+        for name, expected in fields.items():
+            wrong = f"NOT (_partition.{name} <=> {expected})"
+            assert lakehouse.spark.table(table.identifier).where(wrong).count() == 0, name
+    expected = sorted(sent)
+    by_spark = lakehouse.spark.table(STG_USER_EVENTS.identifier).select("event_id", "user_id")
+    assert sorted(map(tuple, by_spark.collect())) == expected
+    by_trino = trino("SELECT event_id, user_id FROM staging.stg_user_events")
+    assert sorted(map(tuple, by_trino)) == expected
+    for user in ("ann#1", "%2F", "..", "'"):
+        quoted = user.replace("'", "''")
+        where = f"user_id = '{quoted}'"
+        assert len(trino(f"SELECT * FROM staging.stg_user_events WHERE {where}")) == 2
+    for table in EXPECTED:
+        assert trino(f"SELECT count(*) FROM {table.name}") == [[2 * len(users)]]
+    assert lakehouse.audit().findings == []
+
+
+def purchase(event_id: str, user: str | None, number: int) -> str:
+    return json.dumps(
+        {
+            "event_id": event_id,
+            "user_id": user,
+            "product_id": "P1",
+            "event_type": "purchase",
+            "event_timestamp": "2026-03-05T10:00:00Z",
+            "event_data": {"price": number / 4, "quantity": number + 1},
+        }
+    )
+
+
+def digests(lakehouse) -> dict[str, str]:
+    """Data files of all tables -> what is in them."""
+    everything = fs.FileSelector(lakehouse.home.bucket, recursive=True)
+    found = {}
+    for info in lakehouse.store.get_file_info(everything):
+        if info.path.endswith(".parquet"):
+            with lakehouse.store.open_input_file(info.path) as file:
+                found[info.path] = sha256(file.read()).hexdigest()
+    return found
 
 
 def test_what_is_kept_of_each_file_is_what_iceberg_reads_in_its_footer(lakehouse):

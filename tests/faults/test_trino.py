@@ -4,12 +4,10 @@ import json
 import subprocess
 import time
 from datetime import date, timedelta
-from decimal import Decimal
 
 import broker
 import pytest
 from expected_marts import MARTS, assert_as_generated
-from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.iceberg import current_snapshot
 from lakehouse.ingest import ingest
@@ -99,48 +97,3 @@ def test_trino_reads_and_restates_hundreds_of_days_whose_events_share_a_file(
     assert query(viewed.format(on_a_day)) == [[1, 1]]
     shared = 'SELECT count(*) FROM staging."stg_user_events$files" WHERE record_count = 300'
     assert query(shared) == [[1]]
-
-
-HOSTILE = (
-    "ann#1",
-    "ann?x",
-    "a/b",
-    "..",
-    "%2F",
-    "a b",
-    "'",
-    '"',
-    "\\",
-    "\x00",
-    "😀" * 9,
-    "x" * 1000,
-)
-PURCHASE = json.loads(broker.EVENT.format(id="")) | {
-    "event_type": "purchase",
-    "event_data": {"price": 10.5, "quantity": 1},
-}
-FIELDS = ("user_id", "truncate(8, user_id)", "event_timestamp", "price", "truncate(10, price)")
-
-
-def test_partitions_of_any_value_are_read_by_both_engines_after_two_runs(
-    ingested, settings, spark, query
-):
-    staging = STG_USER_EVENTS.identifier
-    for number, field in enumerate(FIELDS):
-        spark.sql(f"ALTER TABLE {staging} ADD PARTITION FIELD {field} AS hostile_{number}")
-    try:
-        for run in range(2):
-            for user in HOSTILE:
-                event = PURCHASE | {"event_id": f"hostile {run} {user}", "user_id": user}
-                broker.produce(settings, json.dumps(event), key=user.encode())
-            assert ingest(spark, settings)[0].total.staged == len(HOSTILE)
-    finally:
-        for number in range(len(FIELDS)):
-            spark.sql(f"ALTER TABLE {staging} DROP PARTITION FIELD hostile_{number}")
-    expected = sorted((user, 2, Decimal("21.000000")) for user in HOSTILE)
-    rows = "SELECT user_id, count(*), sum(price) FROM {} WHERE event_id LIKE 'hostile %' GROUP BY 1"
-    assert sorted(map(tuple, query(rows.format("staging.stg_user_events")))) == expected
-    assert sorted(map(tuple, spark.sql(rows.format(staging)).collect())) == expected
-    for user in HOSTILE:
-        found = spark.table(staging).where(F.col("user_id") == user).where("price = 10.5")
-        assert found.count() == 2
