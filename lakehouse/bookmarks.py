@@ -1,8 +1,10 @@
 """How far a table has taken a topic in: kept in its own snapshots, so that it moves with them."""
 
 import json
-from dataclasses import dataclass
-from typing import NamedTuple
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (the name that PySpark's users know)
@@ -12,8 +14,14 @@ from lakehouse.tables import Table
 
 # Partition -> the first offset that the table has not seen.
 Frontier = dict[int, int]
+# What Kafka's client says of a topic whose broker gives it no id.
+NO_TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 _PROPERTY = "lakehouse.bookmark."
+# In a snapshot that carries the newest bookmark of every topic: no older one needs to be read.
+_COMPLETE = {"lakehouse.bookmarks": "complete"}
+
+log = logging.getLogger("lakehouse.bookmarks")
 
 
 class Origin(NamedTuple):
@@ -21,6 +29,18 @@ class Origin(NamedTuple):
 
     cluster_id: str
     topic_id: str
+
+    def may_be(self, other: "Origin") -> bool:
+        """Whether both can be the same topic: an id that a broker did not give tells nothing."""
+        ids = {self.topic_id, other.topic_id}
+        return self.cluster_id == other.cluster_id and (len(ids) == 1 or NO_TOPIC_ID in ids)
+
+
+class LastMessage(NamedTuple):
+    """The last message that was taken in from a partition."""
+
+    offset: int
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -31,11 +51,21 @@ class Bookmark:
     # None where no bookmark is left, or none was ever written, and the rows alone tell.
     origin: Origin | None
     snapshot_id: int | None
+    # Of each partition, if it was taken in by a version that noted it.
+    last_messages: dict[int, LastMessage] = field(default_factory=dict)
 
 
-def bookmark_properties(topic: str, origin: Origin, frontier: Frontier) -> dict[str, str]:
+def bookmark_properties(
+    topic: str,
+    origin: Origin,
+    frontier: Frontier,
+    last_messages: Mapping[int, LastMessage] | None = None,
+) -> dict[str, str]:
     """The properties that put a bookmark into the snapshot of an append."""
-    return {_PROPERTY + topic: json.dumps({**origin._asdict(), "next_offsets": frontier})}
+    bookmark = {**origin._asdict(), "next_offsets": frontier}
+    if last_messages:
+        bookmark["last_messages"] = last_messages
+    return {_PROPERTY + topic: json.dumps(bookmark)}
 
 
 def is_bookmark(property_name: str) -> bool:
@@ -50,35 +80,57 @@ def read_bookmark(spark: SparkSession, table: Table, topic: str) -> Bookmark:
     found = iceberg_table(spark, table)
     current = found.currentSnapshot()
     snapshot_id = current.snapshotId() if current else None
-    for snapshot in snapshots(found):
-        if text := snapshot.summary().get(_PROPERTY + topic):
-            bookmark = json.loads(text)
-            next_offsets = bookmark.pop("next_offsets")
-            frontier = {int(partition): offset for partition, offset in next_offsets.items()}
-            return Bookmark(frontier, Origin(**bookmark), snapshot_id)
+    if text := newest_bookmarks(spark, found, current).properties.get(_PROPERTY + topic):
+        bookmark = json.loads(text)
+        next_offsets = bookmark.pop("next_offsets")
+        frontier = {int(partition): offset for partition, offset in next_offsets.items()}
+        last = {int(p): LastMessage(*of) for p, of in bookmark.pop("last_messages", {}).items()}
+        return Bookmark(frontier, Origin(**bookmark), snapshot_id, last)
     # A query, even on a table without rows, takes a cold session seconds.
     frontier = _frontier_of_rows(spark, table, topic) if current else {}
+    if frontier:
+        log.warning(
+            "rows without a bookmark: something else has removed snapshots, or has copied the table"
+            "; going on after the last row of each partition",
+            extra={"table": table.name, "topic": topic, "next_offsets": frontier},
+        )
     return Bookmark(frontier, None, snapshot_id)
+
+
+class Bookmarks(NamedTuple):
+    """The newest bookmark of every topic, as properties of snapshots."""
+
+    properties: dict[str, str]
+    # How many snapshots, from the newest back, are needed to read them; 0 where there is none.
+    depth: int
+
+
+def newest_bookmarks(spark: SparkSession, table: Any, head: Any) -> Bookmarks:
+    """Read the bookmarks that hold at a snapshot: its own, and those of its ancestors."""
+    found: dict[str, str] = {}
+    needed = 0
+    for depth, snapshot in enumerate(snapshots(table, head) if head else (), start=1):
+        summary = as_dict(spark._jvm, snapshot.summary())
+        own = {key: text for key, text in summary.items() if key.startswith(_PROPERTY)}
+        if own.keys() - found.keys():
+            needed = depth
+        found = own | found
+        if _COMPLETE.items() <= summary.items():
+            break
+    return Bookmarks(found, needed)
+
+
+def carried_forward(
+    spark: SparkSession, table: Any, head: Any, properties: Mapping[str, str]
+) -> dict[str, str]:
+    """The properties of a snapshot after `head`, with all bookmarks, so that it needs no other."""
+    return newest_bookmarks(spark, table, head).properties | _COMPLETE | dict(properties)
 
 
 def first_offsets(spark: SparkSession, table: Table, topic: str) -> Frontier:
     """Partition -> the first offset that the table holds."""
     rows = _rows(spark, table, topic).groupBy(table.partition_column)
     return {row[0]: row[1] for row in rows.agg(F.min(table.offset_column)).collect()}
-
-
-def snapshots_to_newest_bookmarks(spark: SparkSession, table: Table) -> int:
-    """How many snapshots, from the current one back, hold the newest bookmark of every topic."""
-    needed = 0
-    topics: set[str] = set()
-    for depth, snapshot in enumerate(snapshots(iceberg_table(spark, table)), start=1):
-        bookmarks = {
-            key for key in as_dict(spark._jvm, snapshot.summary()) if key.startswith(_PROPERTY)
-        }
-        if bookmarks - topics:
-            needed = depth
-        topics |= bookmarks
-    return needed
 
 
 def _frontier_of_rows(spark: SparkSession, table: Table, topic: str) -> Frontier:

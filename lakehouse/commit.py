@@ -9,6 +9,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
+from lakehouse.bookmarks import carried_forward
 from lakehouse.data_file import DataFile
 from lakehouse.history import JOB, marked
 from lakehouse.iceberg import iceberg_table, java_class, json_mapper, snapshots
@@ -34,7 +35,8 @@ def append(
 ) -> int:
     """Add files to a table whose current snapshot is still `after`, else TableMovedError.
 
-    Returns how many rows. Without files the snapshot holds the properties alone.
+    Returns how many rows. Without files the snapshot holds the properties alone. Each snapshot
+    carries the bookmarks of all topics forward, so that its ancestors need not be kept for them.
     """
     target = iceberg_table(spark, table)
     spec = target.spec()
@@ -50,7 +52,9 @@ def append(
         of_file = unpartitioned if file.partition is None else spec
         described = mapper.readTree(file.in_json(of_file.specId()))
         update.appendFile(parser.fromJson(described, of_file))
-    for key, value in {JOB: str(spark.sparkContext.appName), **properties}.items():
+    head = None if after is None else target.snapshot(after)
+    ours = {JOB: str(spark.sparkContext.appName), **properties}
+    for key, value in carried_forward(spark, target, head, ours).items():
         update.set(key, value)
     _swap(spark, table, target, update.apply(), after)
     return sum(file.rows for file in files)

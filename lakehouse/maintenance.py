@@ -1,16 +1,25 @@
 """The same tables, kept fast and small: compaction, and expiry of old snapshots."""
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
 
 from pyspark.sql import SparkSession
 
-from lakehouse.bookmarks import snapshots_to_newest_bookmarks
+from lakehouse.bookmarks import newest_bookmarks
+from lakehouse.clock import checked_now
+from lakehouse.commit import TableMovedError, append
+from lakehouse.errors import LakehouseError
 from lakehouse.history import marked
-from lakehouse.tables import CATALOG, DEAD_LETTERS, TABLES
+from lakehouse.iceberg import iceberg_table, java_class, snapshots
+from lakehouse.tables import CATALOG, DEAD_LETTERS, TABLES, Table
 
 RETAINED_SNAPSHOTS = 10
+# To put bookmarks into the newest snapshot, where others commit to the table at the same time.
+ATTEMPTS = 5
 
 log = logging.getLogger("lakehouse.maintenance")
 
@@ -32,6 +41,7 @@ def compact(spark: SparkSession) -> list[Compacted]:
             f"CALL {CATALOG}.system.rewrite_data_files(table => :table)",
             {"table": table.identifier},
         ).collect()[0]
+        carry_forward(spark, table)
         result = Compacted(table.name, row.rewritten_data_files_count, row.added_data_files_count)
         log.info("compacted", extra=vars(result))
         results.append(result)
@@ -49,19 +59,75 @@ class Expired:
 
 def expire(spark: SparkSession, older_than: timedelta) -> list[Expired]:
     """Drop snapshots that are older, but keep the newest ten, and bookmarks whatever their age."""
-    before = datetime.now(UTC) - older_than
-    results = []
-    for table in TABLES:
-        retained = max(RETAINED_SNAPSHOTS, snapshots_to_newest_bookmarks(spark, table))
-        row = spark.sql(
-            f"CALL {CATALOG}.system.expire_snapshots("
-            "table => :table, older_than => :before, retain_last => :retained)",
-            {"table": table.identifier, "before": before, "retained": retained},
-        ).collect()[0]
-        result = Expired(table.name, row.deleted_data_files_count, row.deleted_manifest_files_count)
-        log.info("expired", extra=vars(result))
-        results.append(result)
-    return results
+    before = checked_now(spark) - older_than
+    return [_expire(spark, table, before) for table in TABLES]
+
+
+def _expire(spark: SparkSession, table: Table, before: datetime) -> Expired:
+    known = carry_forward(spark, table)
+    deleted = _remove(spark, table, _expirable(spark, table, before))
+    now = iceberg_table(spark, table)
+    lost = known.keys() - newest_bookmarks(spark, now, now.currentSnapshot()).properties.keys()
+    if lost:
+        raise LakehouseError(
+            f"{table.name} has lost bookmarks while snapshots were removed: {', '.join(lost)}",
+            "Something else removes or rolls back snapshots: stop it. Then run jobs/audit.py --full"
+            " before the next ingest",
+        )
+    result = Expired(table.name, deleted.deletedDataFilesCount(), deleted.deletedManifestsCount())
+    log.info("expired", extra=vars(result))
+    return result
+
+
+def carry_forward(spark: SparkSession, table: Table) -> dict[str, str]:
+    """Make the current snapshot carry all bookmarks, by an append without files if it does not.
+
+    Commits of Iceberg's procedures and of SQL carry none, and the snapshots that do would have to
+    be kept for as long as nothing else is appended. Returns the bookmarks.
+    """
+    for _ in range(ATTEMPTS):
+        target = iceberg_table(spark, table)
+        head = target.currentSnapshot()
+        found = newest_bookmarks(spark, target, head)
+        if found.depth <= 1:
+            return found.properties
+        with suppress(TableMovedError):
+            append(spark, table, [], head.snapshotId(), {})
+    raise LakehouseError(
+        f"{table.name} changed {ATTEMPTS} times while its bookmarks were carried forward",
+        "Run this again when there is less to do",
+    )
+
+
+def _expirable(spark: SparkSession, table: Table, before: datetime) -> list[int]:
+    """Ids of what Iceberg would remove, less what would make a bookmark unreadable.
+
+    Chosen from one state of the table and removed by id: whatever is committed in between, no other
+    snapshot goes. The oldest ancestor that stays can read its bookmarks, so a rollback to any
+    snapshot that stays can too.
+    """
+    target = iceberg_table(spark, table)
+    update = target.expireSnapshots().expireOlderThan(int(before.timestamp() * 1000))
+    chosen = [each.snapshotId() for each in update.retainLast(RETAINED_SNAPSHOTS).apply()]
+    oldest = None
+    for snapshot in snapshots(target):
+        if snapshot.snapshotId() in chosen:
+            break
+        oldest = snapshot
+    needed = newest_bookmarks(spark, target, oldest).depth
+    kept = {each.snapshotId() for each in islice(snapshots(target, oldest), needed)}
+    return [each for each in chosen if each not in kept]
+
+
+def _remove(spark: SparkSession, table: Table, ids: list[int]) -> Any:
+    """Remove snapshots, and the files that only they need; returns Iceberg's counts."""
+    actions = java_class(spark._jvm, "org.apache.iceberg.spark.actions.SparkActions")
+    action = actions.get(spark._jsparkSession).expireSnapshots(iceberg_table(spark, table))
+    # By default it would also remove by age, and from whatever the table is by then.
+    action = action.expireOlderThan(0)
+    for each in ids:
+        action = action.expireSnapshotId(each)
+    return action.execute()
 
 
 def clear_settled_letters(spark: SparkSession, older_than: timedelta) -> int:
@@ -69,7 +135,7 @@ def clear_settled_letters(spark: SparkSession, older_than: timedelta) -> int:
 
     The rest of the letter stays: every message must remain accounted for. Open letters stay whole.
     """
-    before = {"before": datetime.now(UTC) - older_than}
+    before = {"before": checked_now(spark) - older_than}
     has_payload = "key IS NOT NULL OR value IS NOT NULL OR headers IS NOT NULL"
     old = f"outcome IS NOT NULL AND replayed_at < :before AND ({has_payload})"
     table = DEAD_LETTERS.identifier
