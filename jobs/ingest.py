@@ -1,6 +1,9 @@
 """Kafka -> raw.*, staging.stg_*, ops.duplicates, ops.dead_letters
 
-spark-submit jobs/ingest.py [--accept-gap "why"] [--accept-new-topic "why"]
+spark-submit jobs/ingest.py [--accept-gap TOPIC/PARTITION:FIRST-LAST ...]
+                            [--accept-new-topic TOPIC:NUMBER:ID ...] [--why "..."]
+
+What can be accepted is named by the refusal, with the whole command.
 """
 
 import argparse
@@ -9,6 +12,7 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
+from lakehouse.acceptance import Acceptance, NamedGap, NamedTopic
 from lakehouse.iceberg import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.job import run
@@ -17,24 +21,37 @@ from lakehouse.tables import TABLES
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--accept-gap",
-        metavar="WHY",
-        help="go on where Kafka lost messages before they were taken in; recorded with the reason",
+        type=NamedGap.of,
+        nargs="+",
+        default=[],
+        metavar="TOPIC/PARTITION:FIRST-LAST",
+        help="go on without offsets that Kafka lost before they were taken in; recorded with --why",
     )
     parser.add_argument(
         "--accept-new-topic",
-        metavar="WHY",
+        type=NamedTopic.of,
+        nargs="+",
+        default=[],
+        metavar="TOPIC:NUMBER:ID",
         help="go on where a topic was deleted and made anew, or has moved to another cluster, from "
-        "its beginning; recorded with the reason",
+        "its beginning; recorded with --why",
     )
-    return parser.parse_args()
+    parser.add_argument("--why", default="", help="the reason, which each audit shows")
+    options = parser.parse_args()
+    if (options.accept_gap or options.accept_new_topic) and not options.why.strip(" ."):
+        parser.error("--why must say the reason for which this is accepted")
+    return options
 
 
 def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -> None:
     started = time.monotonic()
-    reports = ingest(spark, settings, options.accept_gap, options.accept_new_topic)
+    acceptance = Acceptance(tuple(options.accept_gap), tuple(options.accept_new_topic), options.why)
+    reports = ingest(spark, settings, acceptance)
     print(
         f"{'topic':<20}{'read':>12}{'staged':>12}{'duplicate':>12}{'dead':>12}{'seen before':>14}"
     )
@@ -48,6 +65,8 @@ def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -
         print(f"began again {retries} times after failures that passed")
     if again := sum(report.total.appended_again for report in reports):
         print(f"appended again {again} times after other commits")
+    for waiting in (each for report in reports for each in report.waiting):
+        print(waiting)
     for table in TABLES:
         print(f"{table.name} is at snapshot {current_snapshot(spark, table)}")
     print(f"done in {time.monotonic() - started:.1f} s")

@@ -70,7 +70,7 @@ def as_recorded(
     """
     generation = topics[-1].generation if topics else 0
     known = [topics[-1].origin] if topics else [origin for origin in origins if origin]
-    replaced = next((origin for origin in known if origin != topic.origin), None)
+    replaced = next((origin for origin in known if not origin.may_be(topic.origin)), None)
     return topic.of_generation(generation + 1 if replaced else generation), replaced
 
 

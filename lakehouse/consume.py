@@ -137,6 +137,53 @@ def _require_asked_for(topic: str, asked: Range, position: int, found: list[Mess
         )
 
 
+def peek(options: dict[str, Any], topic: str, offsets: dict[int, int]) -> dict[int, pa.RecordBatch]:
+    """The first message that Kafka gives from each offset on, by Kafka's own partition numbers.
+
+    Without the partitions where it gives none: what was asked for is past their end, or gone.
+    """
+    consumer = Consumer(
+        {
+            **options,
+            "group.id": "lakehouse-peeks",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+            # One message of each is enough: by default a thousand partitions could give 1 GB.
+            "fetch.message.max.bytes": 2**16,
+            "log_level": 0,
+        }
+    )
+    left = set(offsets)
+    found = {}
+    heard = time.monotonic()
+    try:
+        consumer.assign([TopicPartition(topic, p, offset) for p, offset in offsets.items()])
+        while left:
+            for answer in consumer.consume(len(left), POLL_SECONDS):
+                partition = answer.partition()
+                if partition not in left:
+                    continue
+                error = answer.error()
+                if not error:
+                    found[partition] = _batch(partition, [answer])
+                elif error.code() not in (KafkaError._PARTITION_EOF, *_LOST):
+                    _check(error, topic, Range(partition, offsets[partition], offsets[partition]))
+                left.discard(partition)
+                consumer.incremental_unassign([TopicPartition(topic, partition)])
+                heard = time.monotonic()
+            if time.monotonic() - heard > SILENCE_SECONDS:
+                raise TransientError(
+                    f"Kafka gave no message of {len(left)} partitions of {topic} for "
+                    f"{SILENCE_SECONDS} s",
+                    "Check the broker",
+                )
+    finally:
+        consumer.close()
+    return found
+
+
 def _offset(answer: Message) -> int:
     """Of a message, or where Kafka has no more."""
     offset = answer.offset()

@@ -1,8 +1,8 @@
 """A micro-batch, before anything of it is committed: how much it is, from where to where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from lakehouse.bookmarks import Frontier
+from lakehouse.bookmarks import Frontier, LastMessage
 
 
 @dataclass(frozen=True)
@@ -24,3 +24,4 @@ class Extent:
     size: int
     ends: Frontier
     rejections: list[Rejections]
+    last_messages: dict[int, LastMessage] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
+from lakehouse.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
 from lakehouse.accepted import accepted_gaps, accepted_topics
 from lakehouse.bookmarks import Frontier, first_offsets, read_bookmark
 from lakehouse.consume import Range
@@ -29,12 +30,14 @@ from lakehouse.kafka import (
     read_topics,
     source_options,
 )
+from lakehouse.last_message import changed_messages
 from lakehouse.lock import writer_locks
-from lakehouse.preflight import Plan, accept, plan
+from lakehouse.preflight import Plan, accept, named_gap, plan
 from lakehouse.retry import cause, is_transient, retrying
 from lakehouse.settings import Settings
 from lakehouse.tables import tables_of
 from lakehouse.thresholds import DeadLetterLimits
+from lakehouse.waiting import Waiting, find_waiting
 from lakehouse.write import Writer, Written
 
 MESSAGES_PER_BATCH = 2**22
@@ -51,6 +54,8 @@ class TopicReport:
     batches: list[Written] = field(default_factory=list)
     # How often the run was begun again after a failure.
     retries: int = 0
+    # What is not read until a transaction ends.
+    waiting: list[Waiting] = field(default_factory=list)
 
     @property
     def total(self) -> Written:
@@ -66,8 +71,7 @@ class TopicReport:
 def ingest(
     spark: SparkSession,
     settings: Settings,
-    accept_gap: str | None = None,
-    accept_new_topic: str | None = None,
+    acceptance: Acceptance = NOTHING,
 ) -> list[TopicReport]:
     """Take in everything that both topics hold now, and stop.
 
@@ -89,7 +93,7 @@ def ingest(
     read_topics(settings, names)
     with writer_locks(spark, names, settings.writer_lease_seconds) as check_locks:
         try:
-            retries(_attempt, spark, settings, reports, accept_gap, accept_new_topic, check_locks)
+            retries(_attempt, spark, settings, reports, acceptance, check_locks)
         except LakehouseError:
             raise
         except Exception as error:
@@ -107,8 +111,7 @@ def _attempt(
     spark: SparkSession,
     settings: Settings,
     reports: list[TopicReport],
-    accept_gap: str | None,
-    accept_new_topic: str | None,
+    acceptance: Acceptance,
     check_locks: Callable[[], None],
 ) -> None:
     """From where the tables end by now, so that it does not matter how an earlier one ended."""
@@ -116,9 +119,10 @@ def _attempt(
     create_missing(spark)
     topics = read_topics(settings, [report.topic for report in reports])
     plans = [
-        _plan(spark, contract, topic) for contract, topic in zip(CONTRACTS, topics, strict=True)
+        _plan(spark, settings, contract, topic)
+        for contract, topic in zip(CONTRACTS, topics, strict=True)
     ]
-    accept(spark, plans, accept_gap, accept_new_topic)
+    accept(spark, plans, acceptance, *_accepted_before(spark, acceptance))
     runs = [
         _Run(spark, settings, contract, plan, check_locks, report)
         for contract, plan, report in zip(CONTRACTS, plans, reports, strict=True)
@@ -137,7 +141,7 @@ def _attempt(
             run.stop()
 
 
-def _plan(spark: SparkSession, contract: Contract, topic: Topic) -> Plan:
+def _plan(spark: SparkSession, settings: Settings, contract: Contract, topic: Topic) -> Plan:
     bookmarks = {
         table: read_bookmark(spark, table, contract.topic) for table in tables_of(contract)
     }
@@ -147,7 +151,26 @@ def _plan(spark: SparkSession, contract: Contract, topic: Topic) -> Plan:
     # Asks for a query, and only where a run was interrupted or a table was lost.
     is_unknown = any(known - bookmarks[table].frontier.keys() for table in others)
     first_in_raw = first_offsets(spark, raw, topic.name) if is_unknown else {}
-    return plan(topic, bookmarks, gaps, topics, first_in_raw)
+    generation = topics[-1].generation if topics else 0
+    changed = changed_messages(settings, topic, bookmarks[raw].last_messages, generation)
+    return plan(topic, bookmarks, gaps, topics, first_in_raw, changed)
+
+
+def _accepted_before(
+    spark: SparkSession, acceptance: Acceptance
+) -> tuple[list[NamedGap], list[NamedTopic]]:
+    """Gaps and topics on record, of those topics that the acceptance names."""
+    gaps = [
+        named_gap(name, gap)
+        for name in {each.topic for each in acceptance.gaps}
+        for gap in accepted_gaps(spark, name)
+    ]
+    topics = [
+        NamedTopic(name, each.generation, each.topic_id)
+        for name in {each.topic for each in acceptance.topics}
+        for each in accepted_topics(spark, name)
+    ]
+    return gaps, topics
 
 
 class _Run:
@@ -179,6 +202,7 @@ class _Run:
             settings.dead_letter_value_limit,
             timedelta(days=settings.duplicate_horizon_days),
             plan.frontiers,
+            plan.last_messages,
         )
         self._reached = plan.offsets
         self._checkpoint = TemporaryDirectory(prefix="ingest-", ignore_cleanup_errors=True)
@@ -220,6 +244,7 @@ class _Run:
         publish_frontier(
             self._settings, self._contract.topic, {p: ends.get(p, 0) for p in self._plan.offsets}
         )
+        self._report.waiting = find_waiting(self._settings, self._contract.topic)
 
     def stop(self) -> None:
         if self._query:
@@ -234,7 +259,7 @@ class _Run:
     def _check_topic(self) -> None:
         """What was read is of the topic that was planned for: Spark reads on in a new one."""
         (now,) = read_topics(self._settings, [self._contract.topic])
-        if now.origin != self._plan.topic.origin:
+        if not now.origin.may_be(self._plan.topic.origin):
             raise LakehouseError(
                 f"The topic {now.name} was deleted and made anew while it was read",
                 "What was read last was not committed. Run this again: it says how to go on",

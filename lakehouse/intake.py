@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 from xxhash import xxh64_intdigest
 
-from lakehouse.bookmarks import Frontier
+from lakehouse.bookmarks import Frontier, LastMessage
 from lakehouse.consume import Range, consume
 from lakehouse.contracts import Contract
 from lakehouse.decode import judge, spare_worker, take
 from lakehouse.extent import Extent, Rejections
 from lakehouse.held import Held, is_among
+from lakehouse.last_message import last_message, newest
 from lakehouse.layout import Layout
 from lakehouse.parquet import DataFile, FileWriter, remove
 from lakehouse.rows import letter_columns, raw_columns, staged_columns
@@ -55,6 +56,7 @@ class Taken(msgspec.Struct):
     # Of the staged events: xxhash64 of each id, as 64-bit numbers one after the other; their days.
     event_keys: bytes = b""
     event_days: set[date] = set()
+    last_messages: dict[int, LastMessage] = {}
 
     @property
     def read(self) -> int:
@@ -127,11 +129,13 @@ class _Task:
         self._days: set[date] = set()
         self._rejections = _Rejections()
         self._messages: Counter[int] = Counter()
+        self._last_messages: dict[int, LastMessage] = {}
         self._held_in_raw = self._held_elsewhere = 0
         self.size = 0
 
     def write(self, partition: int, records: pa.RecordBatch) -> None:
         self._messages[partition] += len(records)
+        self._last_messages[partition] = last_message(records)
         self.size += records.nbytes
         contract = self._intake.contract
         new = _without(self._intake.held_in_raw, records)
@@ -165,6 +169,7 @@ class _Task:
             {table.name: each.close() for table, each in zip(tables, writers, strict=True)},
             b"".join(map(np.ndarray.tobytes, self._keys)),
             self._days,
+            self._last_messages,
         )
 
 
@@ -254,7 +259,8 @@ def _extent(ends: Frontier, found: list[Taken]) -> Extent:
             )
         rejections[each.error_class] = each
     read, size = (sum(getattr(taken, name) for taken in found) for name in ("read", "size"))
-    return Extent(read, size, ends, list(rejections.values()))
+    last = newest(taken.last_messages for taken in found)
+    return Extent(read, size, ends, list(rejections.values()), last)
 
 
 def files_of(found: list[Taken], table: Table) -> list[DataFile]:

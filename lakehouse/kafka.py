@@ -3,7 +3,13 @@
 import logging
 from dataclasses import dataclass, replace
 
-from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from lakehouse.bookmarks import Frontier, Origin
@@ -76,8 +82,8 @@ def read_topics(settings: Settings, names: list[str]) -> list[Topic]:
             Topic(
                 name,
                 Origin(cluster_id, str(described[name].result().topic_id)),
-                _offsets(admin, name, list(existing[name].partitions), OffsetSpec.earliest()),
-                _offsets(admin, name, list(existing[name].partitions), OffsetSpec.latest()),
+                offsets_of(admin, name, list(existing[name].partitions), OffsetSpec.earliest()),
+                offsets_of(admin, name, list(existing[name].partitions), OffsetSpec.latest()),
             )
             for name in names
         ]
@@ -88,9 +94,16 @@ def read_topics(settings: Settings, names: list[str]) -> list[Topic]:
         ) from None
 
 
-def _offsets(admin: AdminClient, topic: str, partitions: list[int], spec: OffsetSpec) -> Frontier:
+def offsets_of(
+    admin: AdminClient,
+    topic: str,
+    partitions: list[int],
+    spec: OffsetSpec,
+    level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+) -> Frontier:
+    """Partition -> the offset asked for."""
     asked = {TopicPartition(topic, partition): spec for partition in partitions}
-    answers = admin.list_offsets(asked, request_timeout=TIMEOUT_SECONDS)
+    answers = admin.list_offsets(asked, isolation_level=level, request_timeout=TIMEOUT_SECONDS)
     return {asked.partition: answer.result().offset for asked, answer in answers.items()}
 
 

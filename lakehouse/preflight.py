@@ -5,13 +5,14 @@ message, or take one for another, is refused with the way to resolve it.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pyspark.sql import SparkSession
 
+from lakehouse.acceptance import Acceptance, NamedGap, NamedTopic, command
 from lakehouse.accepted import AcceptedTopic, Gap, as_recorded, record_gaps, record_topic
-from lakehouse.bookmarks import Bookmark, Frontier, Origin
+from lakehouse.bookmarks import Bookmark, Frontier, LastMessage, Origin
 from lakehouse.errors import LakehouseError
 from lakehouse.generations import generation_of
 from lakehouse.kafka import Topic
@@ -34,6 +35,10 @@ class Plan:
     taken: Frontier
     # How far each table has come.
     frontiers: dict[Table, Frontier]
+    # The last messages that raw has taken in.
+    last_messages: dict[int, LastMessage] = field(default_factory=dict)
+    # Partitions, and offsets at which Kafka has another message than was taken in from there.
+    changed: Sequence[tuple[int, int]] = ()
 
 
 def plan(
@@ -42,15 +47,19 @@ def plan(
     gaps: Sequence[Gap],
     topics: Sequence[AcceptedTopic],
     first_in_raw: Frontier,
+    changed: Sequence[tuple[int, int]] = (),
 ) -> Plan:
     """Begin where the table that is least far ends.
 
     `bookmarks` are of all tables, raw first; `gaps` and `topics` are the accepted ones.
-    `first_in_raw` has raw's first offset of each partition that another table does not know.
+    `first_in_raw` has raw's first offset of each partition that another table does not know. A log
+    with `changed` messages counts as another topic.
     """
     generation = topics[-1].generation if topics else 0
     _check_generation(topic.name, bookmarks, generation)
     topic, replaced = as_recorded(topic, (each.origin for each in bookmarks.values()), topics)
+    if changed and not replaced:
+        replaced, topic = topic.origin, topic.of_generation(generation + 1)
     if not replaced:
         _check_ends(topic, bookmarks)
     raw, *others = bookmarks
@@ -75,46 +84,84 @@ def plan(
             )
     taken = {p: o for p, o in bookmarks[raw].frontier.items() if generation_of(p) == generation}
     frontiers = {table: bookmark.frontier for table, bookmark in bookmarks.items()}
-    return Plan(topic, offsets, lost, replaced, taken, frontiers)
+    last_messages = bookmarks[raw].last_messages
+    return Plan(topic, offsets, lost, replaced, taken, frontiers, last_messages, changed)
 
 
 def accept(
-    spark: SparkSession, plans: Sequence[Plan], why_gap: str | None, why_new_topic: str | None
+    spark: SparkSession,
+    plans: Sequence[Plan],
+    acceptance: Acceptance,
+    known_gaps: Collection[NamedGap] = (),
+    known_topics: Collection[NamedTopic] = (),
 ) -> None:
-    """Record what the plans need, for every later run and audit.
+    """Record what the plans need and a person has accepted by name, for later runs and audits.
 
-    LakehouseError, before anything is recorded, where nobody gave a reason.
+    LakehouseError, before anything is recorded, where something else is needed than is accepted.
+    `known_gaps` and `known_topics` were accepted before: to name one of them again is no mistake.
     """
-    anew = [each for each in plans if each.replaced]
-    with_gaps = [each for each in plans if each.gaps]
-    if anew and not why_new_topic:
-        raise _not_accepted(anew)
-    if with_gaps and not why_gap:
-        raise _lost(with_gaps)
-    for each in anew:
-        record_topic(
-            spark, each.topic.name, each.topic.generation, each.topic.origin, str(why_new_topic)
+    topics = {_named_topic(each): each for each in plans if each.replaced}
+    gaps = {_named_gap(each, gap): (each, gap) for each in plans for gap in each.gaps}
+    is_other_gap = set(acceptance.gaps) - gaps.keys() - set(known_gaps)
+    is_other_topic = set(acceptance.topics) - topics.keys() - set(known_topics)
+    way_on = command(gaps, topics)
+    if is_other_topic or topics.keys() - set(acceptance.topics):
+        raise _not_accepted(list(topics.values()), is_other_topic, way_on)
+    if is_other_gap or gaps.keys() - set(acceptance.gaps):
+        raise _lost(list(gaps), is_other_gap, way_on)
+    for plan in topics.values():
+        topic = plan.topic
+        record_topic(spark, topic.name, topic.generation, topic.origin, acceptance.why)
+    for plan in plans:
+        if plan.gaps:
+            record_gaps(spark, plan.topic.name, plan.gaps, acceptance.why)
+    if acceptance.topics and not topics:
+        log.warning("--accept-new-topic: accepted before; nothing was accepted now")
+    if acceptance.gaps and not gaps:
+        log.warning("--accept-gap: accepted before; nothing was accepted now")
+
+
+def named_gap(topic: str, gap: Gap) -> NamedGap:
+    """The name by which a gap is accepted."""
+    return NamedGap(topic, gap.partition, gap.start, gap.end - 1)
+
+
+def _named_gap(plan: Plan, gap: Gap) -> NamedGap:
+    return named_gap(plan.topic.name, gap)
+
+
+def _named_topic(plan: Plan) -> NamedTopic:
+    return NamedTopic(plan.topic.name, plan.topic.generation, plan.topic.origin.topic_id)
+
+
+def _not_accepted(
+    plans: Sequence[Plan], others: Collection[NamedTopic], way_on: str
+) -> LakehouseError:
+    if not plans:
+        return _is_other("--accept-new-topic", others, "no topic is another than before")
+    if any(p.replaced == p.topic.origin for p in plans):
+        start = "Restore the log that was there; or, if this one is to stay, go on from"
+    elif any(p.replaced and p.replaced.cluster_id != p.topic.origin.cluster_id for p in plans):
+        start = (
+            "Correct KAFKA_BOOTSTRAP_SERVERS; or, if the topic has moved to this cluster, go on"
+            " from"
         )
-    for each in with_gaps:
-        record_gaps(spark, each.topic.name, each.gaps, str(why_gap))
-    if why_new_topic and not anew:
-        log.warning("--accept-new-topic: no topic is another than before; nothing was accepted")
-    if why_gap and not with_gaps:
-        log.warning("--accept-gap: Kafka has lost nothing; nothing was accepted")
-
-
-def _not_accepted(plans: Sequence[Plan]) -> LakehouseError:
-    moved = any(p.replaced and p.replaced.cluster_id != p.topic.origin.cluster_id for p in plans)
-    way_on = (
-        "Correct KAFKA_BOOTSTRAP_SERVERS; or, if the topic has moved to this cluster, go on from"
-        if moved
-        else "Go on from"
-    )
+    else:
+        start = "Go on from"
     return LakehouseError(
         "; ".join(_difference(each) for each in plans)
         + ". What the old one held beyond that is not in the tables",
-        f"Nothing was changed. {way_on} the beginning of the new one:"
-        ' spark-submit jobs/ingest.py --accept-new-topic "why"; each audit will show it',
+        f"Nothing was changed. {start} the beginning of the new one: {way_on}; each audit will"
+        " show it",
+    )
+
+
+def _is_other(
+    option: str, names: Collection[NamedGap | NamedTopic], instead: str
+) -> LakehouseError:
+    return LakehouseError(
+        f"{option} names {', '.join(sorted(map(str, names)))}, and {instead}",
+        "Nothing was changed. Leave it out",
     )
 
 
@@ -122,6 +169,13 @@ def _difference(plan: Plan) -> str:
     name, (cluster_id, topic_id) = plan.topic.name, plan.topic.origin
     ends = ", ".join(f"{name}/{p} before offset {end}" for p, end in sorted(plan.taken.items()))
     ends = ends or "nothing of it"
+    if plan.replaced == plan.topic.origin:
+        where = ", ".join(f"{name}/{p} offset {offset}" for p, offset in plan.changed)
+        return (
+            f"Kafka has another message than was taken in from there at {where}, as after an"
+            " unclean leader election or on a broker restored from an older copy; the tables have"
+            f" {ends}"
+        )
     if plan.replaced and plan.replaced.cluster_id != cluster_id:
         return (
             f"{name} was taken in from the Kafka cluster {plan.replaced.cluster_id} and this is"
@@ -133,16 +187,14 @@ def _difference(plan: Plan) -> str:
     )
 
 
-def _lost(plans: Sequence[Plan]) -> LakehouseError:
-    lost = ", ".join(
-        f"{each.topic.name}/{gap.partition} offsets {gap.start} to {gap.end - 1}"
-        for each in plans
-        for gap in each.gaps
-    )
+def _lost(gaps: Collection[NamedGap], others: Collection[NamedGap], way_on: str) -> LakehouseError:
+    if not gaps:
+        return _is_other("--accept-gap", others, "Kafka has lost nothing")
     return LakehouseError(
-        f"Kafka no longer holds messages that were not yet taken in: {lost}",
-        "Nothing was changed. If they cannot be restored, go on without them:"
-        ' spark-submit jobs/ingest.py --accept-gap "why"; each audit will show them',
+        "Kafka no longer holds messages that were not yet taken in:"
+        f" {', '.join(sorted(map(str, gaps)))}",
+        f"Nothing was changed. If they cannot be restored, go on without them: {way_on}; each"
+        " audit will show them",
     )
 
 

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.aside import Aside, duplicate_rows
-from lakehouse.bookmarks import Frontier, Origin, bookmark_properties, read_bookmark
+from lakehouse.bookmarks import Frontier, LastMessage, Origin, bookmark_properties, read_bookmark
 from lakehouse.commit import TableMovedError, append
 from lakehouse.commit import replace as replace_rows
 from lakehouse.completeness import require_complete
@@ -29,11 +29,12 @@ from lakehouse.extent import Extent
 from lakehouse.held import Held, held_of
 from lakehouse.iceberg import current_snapshot, iceberg_table, snapshots
 from lakehouse.intake import Intake, files_of, first_of
+from lakehouse.last_message import newest
 from lakehouse.layout import Layout, layout_of
 from lakehouse.parquet import write_rows
 from lakehouse.retry import TransientError
 from lakehouse.slices import Offsets, is_any_of
-from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, staging_table, tables_of
+from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, raw_table, staging_table, tables_of
 
 # Of one append, where others commit to the table at the same time.
 ATTEMPTS = 5
@@ -78,6 +79,7 @@ class Writer:
         value_limit: int,
         horizon: timedelta,
         frontiers: dict[Table, Frontier],
+        last_messages: dict[int, LastMessage],
     ):
         self._spark = spark
         self._contract = contract
@@ -90,6 +92,7 @@ class Writer:
         # What offsets came to, on average, in the last batch.
         self._bytes_per_offset = 0.0
         self._looked_at: dict[Table, int | None] = {}
+        self._last_messages = last_messages
 
     @property
     def frontier(self) -> Frontier:
@@ -134,6 +137,7 @@ class Writer:
             if conflicts := aside.set_aside(found, files):
                 batch = replace(batch, rejections=[*batch.rejections, conflicts])
         self._check(batch)
+        self._last_messages = newest((self._last_messages, batch.last_messages))
         added = {table: self._append(table, files[table], batch.ends) for table in self._frontiers}
         counts = {table: count for table, (count, _) in added.items()}
         written = Written(
@@ -168,7 +172,9 @@ class Writer:
         frontier = before | {
             partition: max(end, before.get(partition, 0)) for partition, end in ends.items()
         }
-        properties = bookmark_properties(topic, self._origin, frontier)
+        # They are raw's, which has all messages.
+        last = self._last_messages if table == raw_table(self._contract) else None
+        properties = bookmark_properties(topic, self._origin, frontier, last)
         for again in range(ATTEMPTS):
             with _turns[table]:
                 now = read_bookmark(self._spark, table, topic)

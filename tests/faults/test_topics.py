@@ -1,8 +1,11 @@
 """Topics that change under the tables: made anew, moved, widened, cut, compacted, transactional."""
 
+import logging
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -16,13 +19,16 @@ from confluent_kafka.admin import (
 )
 
 from lakehouse import ingest as ingest_module
+from lakehouse.acceptance import Acceptance, NamedGap, NamedTopic
 from lakehouse.accepted import Gap
-from lakehouse.bookmarks import Origin, read_bookmark
+from lakehouse.bookmarks import NO_TOPIC_ID, read_bookmark
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import current_snapshot, iceberg_table
 from lakehouse.intake import Intake
 from lakehouse.kafka import read_topics
+from lakehouse.stack import processes
+from lakehouse.stack.services import Kafka
 from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES, tables_of
 
 EVENT = (
@@ -100,18 +106,20 @@ def test_a_topic_made_anew_is_refused_until_somebody_accepts_it(
         f"The topic user-events was deleted and made anew: its id was {old} and is {new}; the "
         "tables have user-events/0 before offset 3. What the old one held beyond that is not in "
         "the tables. Nothing was changed. Go on from the beginning of the new one: spark-submit "
-        'jobs/ingest.py --accept-new-topic "why"; each audit will show it'
+        f'jobs/ingest.py --accept-new-topic user-events:1:{new} --why "..."; each audit will show '
+        "it"
     )
     # Fewer messages than the old one had, then more: neither counts nor offsets would tell.
     send("d")
     assert refusal() == expected
     send("a", "e", "f", "d")
-    assert refusal(accept_gap="not this") == expected
+    assert refusal(acceptance=Acceptance(topics=(NamedTopic("user-events", 1, old),))) == expected
     assert [finding.rule for finding in lakehouse.audit().findings] == ["another topic"]
 
-    assert taken_in(accept_new_topic="the disk was full") == (5, 3, 2)
+    accepted_now = Acceptance(topics=(NamedTopic("user-events", 1, new),), why="the disk was full")
+    assert taken_in(acceptance=accepted_now) == (5, 3, 2)
     send("g", partition=1)
-    assert taken_in(accept_new_topic="again") == (1, 1, 0)
+    assert taken_in(acceptance=accepted_now) == (1, 1, 0)
     # Of the new topic, by Kafka's numbers; the last is yet to be sent.
     ledger = tmp_path / "ledger.jsonl"
     acknowledged = [(0, offset) for offset in range(5)] + [(1, 0), (1, 1)]
@@ -135,7 +143,10 @@ def test_a_topic_made_anew_is_refused_until_somebody_accepts_it(
 
 
 def elsewhere(*of) -> list:
-    return [replace(topic, origin=Origin("other", "t")) for topic in read_topics(*of)]
+    return [
+        replace(topic, origin=topic.origin._replace(cluster_id="other"))
+        for topic in read_topics(*of)
+    ]
 
 
 def test_another_cluster_is_refused_with_both_ways_on(
@@ -151,7 +162,8 @@ def test_another_cluster_is_refused_with_both_ways_on(
         "other; the tables have user-events/0 before offset 1. What the old one held beyond that "
         "is not in the tables. Nothing was changed. Correct KAFKA_BOOTSTRAP_SERVERS; or, if the "
         "topic has moved to this cluster, go on from the beginning of the new one: spark-submit "
-        'jobs/ingest.py --accept-new-topic "why"; each audit will show it'
+        f"jobs/ingest.py --accept-new-topic user-events:1:{topic.origin.topic_id} --why "
+        '"..."; each audit will show it'
     )
 
 
@@ -190,7 +202,7 @@ def test_retention_is_a_gap_only_where_raw_has_not_come(lakehouse, send, taken_i
     delete_before(lakehouse, 4)
     ahead = current_snapshot(lakehouse.spark, STG_USER_EVENTS)
     set_staging(lakehouse, behind)
-    assert refusal(accept_gap="not this") == (
+    assert refusal() == (
         "staging.stg_user_events lacks user-events/0 offsets 3 to 3; Kafka no longer holds them, "
         "and raw does. Nothing was changed. Fill it from raw, then run this again: spark-submit "
         "jobs/replay.py --topic user-events"
@@ -199,12 +211,18 @@ def test_retention_is_a_gap_only_where_raw_has_not_come(lakehouse, send, taken_i
 
     send("lost", "lost too", "e")
     delete_before(lakehouse, 6)
-    assert refusal(accept_new_topic="not this") == (
-        "Kafka no longer holds messages that were not yet taken in: user-events/0 offsets 4 to 5. "
-        "Nothing was changed. If they cannot be restored, go on without them: spark-submit "
-        'jobs/ingest.py --accept-gap "why"; each audit will show them'
+    less, missing = NamedGap("user-events", 0, 4, 4), NamedGap("user-events", 0, 4, 5)
+    expected = (
+        "Kafka no longer holds messages that were not yet taken in: user-events/0:4-5. Nothing was "
+        "changed. If they cannot be restored, go on without them: spark-submit jobs/ingest.py "
+        '--accept-gap user-events/0:4-5 --why "..."; each audit will show them'
     )
-    assert taken_in(accept_gap="a week without anybody") == (1, 1, 0)
+    assert refusal() == expected
+    assert refusal(acceptance=Acceptance(gaps=(less,), why="another day's")) == expected
+    accepted = Acceptance(gaps=(missing,), why="a week without anybody")
+    assert taken_in(acceptance=accepted) == (1, 1, 0)
+    # As from a crontab, where the command has stayed.
+    assert taken_in(acceptance=accepted) == (0, 0, 0)
     audited = lakehouse.audit()
     assert (audited.findings, audited.messages) == ([], 5)
     assert audited.gaps["user-events"] == [Gap(0, 4, 6, "a week without anybody")]
@@ -345,3 +363,115 @@ def test_messages_that_were_not_written_stop_the_run_before_a_commit(lakehouse, 
             lakehouse.ingest()
     assert versions(lakehouse) == before
     assert lakehouse.ingest()[0].total.staged == 3
+
+
+def test_an_open_transaction_that_holds_messages_back_is_named(lakehouse, send, transaction):
+    began = datetime.now(UTC)
+    with transaction("a", "b", commit=True):
+        send("c", "d", "e")
+        (report, other) = lakehouse.ingest()
+        assert (report.total.read, other.waiting) == (0, [])
+        (waiting,) = report.waiting
+        assert waiting[:3] == ("user-events", 0, 5)
+        assert began - timedelta(seconds=1) < waiting.since < datetime.now(UTC)
+        # The job says so too, and ends well.
+        printed = lakehouse.run("jobs/ingest.py")
+        assert f"{waiting}\n" in printed
+        assert "user-events/0: 5 offsets wait behind a transaction that is open since 20" in printed
+    (report, _) = lakehouse.ingest()
+    assert (report.total.read, report.waiting) == (5, [])
+
+
+@pytest.fixture
+def kafka(services):
+    """A broker that a test may end; the next test has it back."""
+    yield Kafka(services)
+    if not processes.find(Kafka(services)):
+        processes.start(Kafka(services), print)
+
+
+def test_a_log_that_was_replaced_by_an_older_copy_and_went_on_is_refused(
+    lakehouse, send, taken_in, refusal, kafka, tmp_path
+):
+    send("a", "b")
+    assert taken_in() == (2, 2, 0)
+    processes.stop([kafka], print)
+    shutil.copytree(kafka.data, tmp_path / "copy")
+    processes.start(kafka, print)
+    send("c", "d")
+    assert taken_in() == (2, 2, 0)
+
+    processes.stop([kafka], print)
+    shutil.rmtree(kafka.data)
+    shutil.copytree(tmp_path / "copy", kafka.data)
+    processes.start(kafka, print)
+    assert "user-events/0 ends at offset 2 in Kafka" in refusal()
+    # Past the old end: neither offsets nor the topic's id tell.
+    send("e", "f", "g")
+    name = NamedTopic("user-events", 1, topic_id(lakehouse))
+    assert refusal() == (
+        "Kafka has another message than was taken in from there at user-events/0 offset 3, as "
+        "after an unclean leader election or on a broker restored from an older copy; the tables "
+        "have user-events/0 before offset 4. What the old one held beyond that is not in the "
+        "tables. Nothing was changed. Restore the log that was there; or, if this one is to stay, "
+        f"go on from the beginning of the new one: spark-submit jobs/ingest.py --accept-new-topic "
+        f'{name} --why "..."; each audit will show it'
+    )
+    accepted = Acceptance(topics=(name,), why="the broker's disk was lost")
+    # What both logs have is there already.
+    assert taken_in(acceptance=accepted) == (5, 3, 2)
+    send("h")
+    assert taken_in() == (1, 1, 0)
+    assert lakehouse.audit().findings == []
+
+
+def test_a_message_that_is_another_is_told_where_a_topic_has_no_id(
+    lakehouse, send, taken_in, refusal, monkeypatch
+):
+    """Some brokers say that each topic's id is zero."""
+
+    def without_id(*of) -> list:
+        return [
+            replace(topic, origin=topic.origin._replace(topic_id=NO_TOPIC_ID))
+            for topic in read_topics(*of)
+        ]
+
+    send("a")
+    assert taken_in() == (1, 1, 0)
+    monkeypatch.setattr(ingest_module, "read_topics", without_id)
+    send("b")
+    assert taken_in() == (1, 1, 0)
+    lakehouse.create_topic("user-events")
+    send("c", "d", "e")
+    assert "has another message than was taken in from there at user-events/0 offset 1" in refusal()
+
+
+def test_a_last_message_that_kafka_no_longer_holds_is_a_warning(
+    lakehouse, send, taken_in, caplog, monkeypatch
+):
+    monkeypatch.setattr(logging.getLogger("lakehouse"), "propagate", True)
+    send("a", "b")
+    taken_in()
+    assert not caplog.messages
+    delete_before(lakehouse, 2)
+    send("c")
+    assert taken_in() == (1, 1, 0)
+    assert [message for message in caplog.messages if "can't be known" in message] == [
+        "Kafka no longer holds the last message that was taken in; whether what follows it is of "
+        "the same log can't be known"
+    ]
+
+
+def test_a_bookmark_of_before_last_messages_were_noted_goes_on(
+    lakehouse, send, taken_in, monkeypatch
+):
+    send("a")
+    with monkeypatch.context() as patch:
+        patch.setattr("lakehouse.write.newest", lambda _: {})
+        assert taken_in() == (1, 1, 0)
+    assert not read_bookmark(lakehouse.spark, RAW_USER_EVENTS, "user-events").last_messages
+    send("b")
+    assert taken_in() == (1, 1, 0)
+    assert (
+        read_bookmark(lakehouse.spark, RAW_USER_EVENTS, "user-events").last_messages[0].offset == 1
+    )

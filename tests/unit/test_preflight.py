@@ -1,8 +1,11 @@
 import logging
+from argparse import ArgumentTypeError
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from lakehouse.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
 from lakehouse.accepted import AcceptedTopic, Gap
 from lakehouse.bookmarks import Bookmark, Origin
 from lakehouse.errors import LakehouseError
@@ -157,46 +160,102 @@ def test_a_generation_that_the_list_of_accepted_topics_lost_is_refused():
     )
 
 
-def refusal(*plans: Plan) -> str:
+def refusal(*plans: Plan, acceptance: Acceptance = NOTHING, **known: list) -> str:
     with pytest.raises(LakehouseError) as refused:
-        accept(None, plans, None, None)
+        accept(None, plans, acceptance, **known)
     return str(refused.value)
 
 
-def test_a_gap_without_a_reason_is_refused_with_the_way_to_accept_it():
-    held = topic({0: 40}, {0: 90})
-    assert refusal(Plan(held, {0: 40}, [Gap(0, 25, 40)], None, {}, {})) == (
-        "Kafka no longer holds messages that were not yet taken in: user-events/0 offsets 25 to "
-        "39. Nothing was changed. If they cannot be restored, go on without them: spark-submit "
-        'jobs/ingest.py --accept-gap "why"; each audit will show them'
+LOST = Plan(topic({0: 40}, {0: 90}), {0: 40}, [Gap(0, 25, 40)], None, {}, {})
+UNCHANGED = Plan(topic({0: 0}, {0: 9}), {0: 5}, [], None, {0: 5}, {})
+MADE_ANEW = Plan(replace(topic({}, {}, ANEW), generation=1), {}, [], HERE, {0: 5, 1: 7}, {})
+
+
+def test_a_gap_that_nobody_has_accepted_is_refused_with_the_command_that_accepts_it():
+    assert refusal(LOST) == (
+        "Kafka no longer holds messages that were not yet taken in: user-events/0:25-39. Nothing "
+        "was changed. If they cannot be restored, go on without them: spark-submit jobs/ingest.py "
+        '--accept-gap user-events/0:25-39 --why "..."; each audit will show them'
     )
 
 
-def test_a_topic_made_anew_without_a_reason_is_refused_with_the_way_to_accept_it():
-    held = topic({}, {}, ANEW)
-    assert refusal(Plan(held, {}, [], HERE, {0: 5, 1: 7}, {})) == (
+@pytest.mark.parametrize(
+    "named", ["user-events/0:25-38", "user-events/0:25-40", "user-events/1:25-39"]
+)
+def test_an_acceptance_of_another_range_than_is_missing_is_refused(named):
+    acceptance = Acceptance(gaps=(NamedGap.of(named),), why="yesterday's reason")
+    assert refusal(LOST, acceptance=acceptance) == refusal(LOST)
+    both = Acceptance(gaps=(NamedGap.of(named), NamedGap("user-events", 0, 25, 39)), why="why")
+    assert refusal(LOST, acceptance=both) == refusal(LOST)
+    assert refusal(UNCHANGED, acceptance=acceptance) == (
+        f"--accept-gap names {named}, and Kafka has lost nothing. Nothing was changed. Leave it out"
+    )
+
+
+def test_a_topic_made_anew_that_nobody_has_accepted_is_refused_with_the_command_for_it():
+    assert refusal(MADE_ANEW) == (
         "The topic user-events was deleted and made anew: its id was topic and is anew; the tables "
         "have user-events/0 before offset 5, user-events/1 before offset 7. What the old one held "
         "beyond that is not in the tables. Nothing was changed. Go on from the beginning of the "
-        'new one: spark-submit jobs/ingest.py --accept-new-topic "why"; each audit will show it'
+        "new one: spark-submit jobs/ingest.py --accept-new-topic user-events:1:anew --why "
+        '"..."; each audit will show it'
+    )
+
+
+def test_a_log_that_has_another_message_counts_as_another_topic():
+    found = plan(topic({0: 0}, {0: 9}), bookmarks({0: 5}, {0: 5}), [], [], {}, [(0, 4)])
+    assert (found.replaced, found.topic.generation, found.offsets) == (HERE, 1, {1_000_000: 0})
+    assert refusal(found) == (
+        "Kafka has another message than was taken in from there at user-events/0 offset 4, as "
+        "after an unclean leader election or on a broker restored from an older copy; the tables "
+        "have user-events/0 before offset 5. What the old one held beyond that is not in the "
+        "tables. Nothing was changed. Restore the log that was there; or, if this one is to stay, "
+        "go on from the beginning of the new one: spark-submit jobs/ingest.py --accept-new-topic "
+        'user-events:1:topic --why "..."; each audit will show it'
+    )
+    # Once more, after that was accepted.
+    accepted = [AcceptedTopic(1, *HERE, "why", SINCE)]
+    again = plan(topic({0: 0}, {0: 9}), bookmarks({0: 5}, {0: 5}), [], accepted, {}, [(0, 4)])
+    assert "--accept-new-topic user-events:2:topic --why" in refusal(again)
+
+
+@pytest.mark.parametrize("named", ["user-events:1:older", "user-events:2:anew"])
+def test_an_acceptance_of_another_topic_than_is_there_is_refused(named):
+    acceptance = Acceptance(topics=(NamedTopic.of(named),), why="yesterday's reason")
+    assert refusal(MADE_ANEW, acceptance=acceptance) == refusal(MADE_ANEW)
+    assert refusal(UNCHANGED, acceptance=acceptance) == (
+        f"--accept-new-topic names {named}, and no topic is another than before. Nothing was "
+        "changed. Leave it out"
     )
 
 
 def test_another_cluster_without_a_reason_is_refused_with_both_ways_on():
-    held = topic({}, {}, Origin("other", "topic"))
+    held = replace(topic({}, {}, Origin("other", "topic")), generation=1)
     assert refusal(Plan(held, {}, [], HERE, {0: 5}, {})) == (
         "user-events was taken in from the Kafka cluster cluster and this is other; the tables "
         "have user-events/0 before offset 5. What the old one held beyond that is not in the "
         "tables. Nothing was changed. Correct KAFKA_BOOTSTRAP_SERVERS; or, if the topic has moved "
         "to this cluster, go on from the beginning of the new one: spark-submit jobs/ingest.py "
-        '--accept-new-topic "why"; each audit will show it'
+        '--accept-new-topic user-events:1:topic --why "..."; each audit will show it'
     )
 
 
-def test_with_nothing_to_accept_nothing_is_recorded(caplog, monkeypatch):
+def test_a_command_that_stays_in_a_crontab_accepts_what_it_names_once(caplog, monkeypatch):
+    """Whatever is lost later is refused, though the same command is run."""
     monkeypatch.setattr(logging.getLogger("lakehouse"), "propagate", True)
-    accept(None, [Plan(topic({0: 0}, {0: 9}), {0: 5}, [], None, {0: 5}, {})], "a", "b")
+    gap, name = NamedGap("user-events", 0, 25, 39), NamedTopic("user-events", 1, "anew")
+    acceptance = Acceptance((gap,), (name,), "once")
+    known = {"known_gaps": [gap], "known_topics": [name]}
+    accept(None, [UNCHANGED], acceptance, **known)
     assert caplog.messages == [
-        "--accept-new-topic: no topic is another than before; nothing was accepted",
-        "--accept-gap: Kafka has lost nothing; nothing was accepted",
+        "--accept-new-topic: accepted before; nothing was accepted now",
+        "--accept-gap: accepted before; nothing was accepted now",
     ]
+    later = Plan(topic({0: 60}, {0: 90}), {0: 60}, [Gap(0, 50, 60)], None, {}, {})
+    assert refusal(later, acceptance=acceptance, **known) == refusal(later)
+
+
+@pytest.mark.parametrize("text", ["user-events/0", "user-events/0:5", "why not", "a/b:1-2"])
+def test_an_acceptance_that_names_no_range_is_refused(text):
+    with pytest.raises(ArgumentTypeError, match="is not TOPIC/PARTITION:FIRST-LAST"):
+        NamedGap.of(text)
