@@ -1,12 +1,12 @@
 """What tasks read and wrote -> an error, before the commit, if Kafka delivers more than that."""
 
-import json
 import logging
 
 from pyspark.sql import SparkSession
 
 from lakehouse.consume import Range
 from lakehouse.contracts import Contract
+from lakehouse.delivered import count_delivered
 from lakehouse.errors import LakehouseError
 from lakehouse.generations import in_kafka
 from lakehouse.intake import Taken, files_of
@@ -63,14 +63,14 @@ def _require_delivered(
 ) -> None:
     """Offsets hold no message where a transaction ended, or was aborted.
 
-    No setting of a topic says that it has transactions. So what one client has not read is asked of
-    another, Spark's, which has no code in common with it.
+    No setting of a topic says that it has transactions. So what one consumer has not read, another
+    is asked for, once.
     """
-    delivered = _delivered(spark, topic, kafka, short)
+    asked = {partition: range(start, end) for partition, start, end in short}
+    delivered = count_delivered(spark, kafka, topic, asked)
     empty = 0
     for partition, start, end in short:
-        expected = delivered.get(in_kafka(partition), 0)
-        if expected > read[partition]:
+        if (expected := delivered[partition]) > read[partition]:
             raise TransientError(
                 f"Kafka delivers {expected:,} messages of {topic}/{in_kafka(partition)} from "
                 f"offset {start} to before {end}, and {read[partition]:,} were read",
@@ -78,23 +78,3 @@ def _require_delivered(
             )
         empty += end - start - read[partition]
     log.info("offsets without a message", extra={"topic": topic, "offsets": empty})
-
-
-def _delivered(
-    spark: SparkSession, topic: str, kafka: dict[str, str], ranges: list[Range]
-) -> dict[int, int]:
-    """How many messages of each range there are, by Kafka's own number of the partition."""
-
-    starts = {in_kafka(each.partition): each.start for each in ranges}
-    ends = {in_kafka(each.partition): each.end for each in ranges}
-    messages = (
-        spark.read.format("kafka")
-        .options(**{f"kafka.{name}": value for name, value in kafka.items()})
-        .option("assign", json.dumps({topic: list(starts)}))
-        .option("startingOffsets", json.dumps({topic: starts}))
-        .option("endingOffsets", json.dumps({topic: ends}))
-        # What retention has removed since was read before.
-        .option("failOnDataLoss", "false")
-        .load()
-    )
-    return dict(map(tuple, messages.groupBy("partition").count().collect()))

@@ -90,15 +90,18 @@ def _messages(
         most = min(size.messages, asked.end - position)
         answers = consumer.consume(most, POLL_SECONDS)
         found = [answer for answer in answers if not answer.error()]
+        # The end of the partition comes among the messages before it.
+        end = position
         if len(found) < len(answers):
             for answer in answers:
                 if error := answer.error():
                     _check(error, topic, asked)
                     if answer.partition() == in_kafka(asked.partition):
-                        position = max(position, _offset(answer))
+                        end = max(end, _offset(answer))
         if found:
             _require_asked_for(topic, asked, position, found)
-            position = max(position, _offset(found[-1]) + 1)
+            position = _offset(found[-1]) + 1
+        position = max(position, end)
         while found and _offset(found[-1]) >= asked.end:
             found.pop()
         if found:

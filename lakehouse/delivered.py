@@ -5,8 +5,8 @@ this 2.6; and it starts a task and a consumer for each partition.
 """
 
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 import numpy as np
@@ -34,14 +34,45 @@ def delivered(
 
     Messages that retention removes in the meantime are left out.
     """
+    return _read_by(spark, options, topic, ranges, lambda found: seen(found, place), SEEN)
+
+
+def count_delivered(
+    spark: SparkSession, options: dict[str, str], topic: str, ranges: dict[int, range]
+) -> Counter[int]:
+    """Partition -> how many messages of its range Kafka delivers now."""
+
+    def counted(found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        counts: Counter[int] = Counter()
+        for batch in found:
+            counts.update(batch["partition"].to_pylist())
+        columns = pa.array(counts.keys(), pa.int32()), pa.array(counts.values(), pa.int64())
+        yield pa.RecordBatch.from_arrays(list(columns), ["partition", "messages"])
+
+    schema = "partition int, messages long"
+    total: Counter[int] = Counter()
+    for row in _read_by(spark, options, topic, ranges, counted, schema).collect():
+        total[row.partition] += row.messages
+    return total
+
+
+def _read_by(
+    spark: SparkSession,
+    options: dict[str, str],
+    topic: str,
+    ranges: dict[int, range],
+    reduce: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    schema: str,
+) -> DataFrame:
+    """What `reduce` makes, in each task, of the positions that Kafka delivers."""
     parts = _parts(ranges, spark.sparkContext.defaultParallelism)
 
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number in batch.column(0).to_pylist():
-                yield from seen(_read(options, topic, parts[number]), place)
+                yield from reduce(_read(options, topic, parts[number]))
 
-    return spark.range(0, len(parts), 1, len(parts)).mapInArrow(work, SEEN)
+    return spark.range(0, len(parts), 1, len(parts)).mapInArrow(work, schema)
 
 
 def _parts(ranges: dict[int, range], most: int) -> list[list[Range]]:

@@ -6,8 +6,9 @@ import pytest
 from bookmark_walk import MOST_SNAPSHOTS, Walk
 
 from lakehouse import clock, maintenance
+from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import create_missing, iceberg_table
+from lakehouse.iceberg import iceberg_table
 from lakehouse.tables import TABLES
 
 

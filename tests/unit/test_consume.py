@@ -110,6 +110,7 @@ def test_the_end_of_another_partition_does_not_end_this_one(offsets):
     end_of_other = Answer(99, of_partition=0, kind=KafkaError._PARTITION_EOF)
     end = Answer(14, kind=KafkaError._PARTITION_EOF)
     assert offsets([end_of_other], [Answer(10), Answer(11)], [end]) == [10, 11]
+    assert offsets([end_of_other, Answer(10), Answer(11), end]) == [10, 11]
 
 
 @pytest.mark.parametrize("broken", [{11}, {10, 11, 12, 13}])
