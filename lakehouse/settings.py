@@ -25,8 +25,9 @@ class Settings(BaseSettings):
     # After a failure that may pass, an ingest begins again until it has committed nothing for so
     # long; 0 turns it off. A store that is gone for the lease of the lock ends it before.
     retry_seconds: float = Field(300, ge=0)
-    # How many days around an event's own day its event_id is searched for, for duplicates.
-    duplicate_horizon_days: int = Field(0, ge=0)
+    # How many days around an event's own day its event_id is searched for, for duplicates: a client
+    # that tries again with a fresh clock can do so past midnight. dbt's test of ids reads it too.
+    duplicate_horizon_days: int = Field(7, ge=0)
 
 
 def load_settings() -> Settings:

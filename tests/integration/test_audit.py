@@ -526,7 +526,7 @@ def test_what_our_own_jobs_and_compactions_change_is_looked_at_by_nobody(
     event = spark.table(STAGED).where("event_id = 'audit-1'").localCheckpoint()
     at = current_snapshot(spark, STG_USER_EVENTS)
     replace_rows(spark, STG_USER_EVENTS, event.select(STG_USER_EVENTS.position), event, at)
-    assert discard(spark, Selection(), "only a test", dry_run=False) > 0
+    assert discard(spark, Selection(), "only a test", False, lambda: None) > 0
     assert clear_settled_letters(spark, timedelta()) > 0
     spark.sql(f"DELETE FROM {STAGED} WHERE false")
     query("ALTER TABLE raw.user_events EXECUTE optimize")

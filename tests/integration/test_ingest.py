@@ -70,6 +70,18 @@ def test_an_event_that_comes_again_is_staged_once(spark, settings, query):
     ) == [["DUPLICATE_CONFLICT", "event_id: another event has this id, and other content"]]
 
 
+def test_a_purchase_that_is_tried_again_past_midnight_counts_once(spark, settings, query):
+    """With a fresh clock: the same id a second later, on the next day, in a later run."""
+    event = EVENT.format(id="midnight-1").replace("view", "purchase")
+    event = event.replace("{}", '{"price":5,"quantity":1}')
+    produce(settings, event.replace("05T10:00:00Z", "05T23:59:59.5Z"))
+    assert ingest(spark, settings)[0].total.staged == 1
+    produce(settings, event.replace("05T10:00:00Z", "06T00:00:00.5Z"))
+    again = ingest(spark, settings)[0].total
+    assert (again.staged, again.duplicate, again.dead) == (0, 0, 1)
+    assert places(query, "midnight") == (2, 1, 1)
+
+
 def test_rows_that_a_rollback_took_come_again_once(spark, settings, query):
     """A copy that was staged earlier in another table's eyes stays a duplicate."""
     before = current_snapshot(spark, STG_USER_EVENTS)

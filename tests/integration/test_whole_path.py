@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,15 @@ def test_tests_look_at_days_that_were_built_since_all_passed(command, query):
     ]
     ((ddl,),) = query("SHOW CREATE VIEW ops.view_counts_reconcile_with_views")
     assert set(re.findall(r"date '(.+?)'", ddl)) == {"2026-03-02"}
+
+
+def test_an_id_on_two_days_fails_the_build_of_either(command, query):
+    query(
+        """INSERT INTO staging.stg_user_events (event_id, product_id, event_type, event_timestamp)
+        VALUES ('own-1', 'P1', 'view', TIMESTAMP '2026-03-05 12:00:00 UTC')"""
+    )
+    build = ("dbt", "build", "--select=+event_ids_are_unique_across_days")
+    assert "FAIL 1 event_ids_are_unique_across_days" in command(*build, exit_code=1).stdout
+    found = "SELECT event_id, event_count, first_date, last_date FROM {}"
+    rows = query(found.format("ops.event_ids_are_unique_across_days"))
+    assert rows == [["own-1", 2, date(2026, 3, 2), date(2026, 3, 5)]]

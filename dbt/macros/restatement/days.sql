@@ -35,3 +35,26 @@
         null
     {%- endfor -%}
 {%- endmacro %}
+
+
+{#- The days, and so many before and after each; all days if these are too many for SQL. -#}
+{% macro days_around(days, margin) %}
+    {%- if days is none -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set around = [] -%}
+    {%- for day in days -%}
+        {%- set middle = modules.datetime.date.fromisoformat(day) -%}
+        {%- for offset in range(-margin, margin + 1) -%}
+            {%- do around.append((middle + modules.datetime.timedelta(days=offset)) | string) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- set around = around | unique | sort | list -%}
+    {{ return(around if around | length <= var("most_days_to_restate") else none) }}
+{% endmacro %}
+
+
+{#- As the ingest has it: lakehouse/settings.py. -#}
+{% macro duplicate_horizon_days() %}
+    {{ return(env_var("DUPLICATE_HORIZON_DAYS", "7") | int) }}
+{% endmacro %}

@@ -4,16 +4,10 @@
 -#}
 {% test is_readable(model) %}
 
-{% set columns = adapter.get_columns_in_relation(model) if execute else [] %}
-
 select *
 from (
-    select
-        count(*) as row_count
-        {% for column in columns %}
-            , count({{ column.quoted }}) as column_{{ loop.index }}
-        {% endfor %}
-    from {{ model }}
+    select count(*) as row_count
+    from (select distinct * from {{ model }})
 )
 where row_count < 0
 
