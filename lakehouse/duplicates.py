@@ -11,6 +11,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import RULES, USER_EVENTS
+from lakehouse.contracts.content import is_same_object
 from lakehouse.held import is_in
 
 POSITION = ["kafka_partition", "kafka_offset"]
@@ -18,7 +19,17 @@ CONFLICT = "DUPLICATE_CONFLICT"
 CONFLICT_DETAIL = f"event_id: {RULES[CONFLICT]}"
 # Beyond, one range from the first day to the last: a condition of thousands takes longer.
 MAX_RANGES = 100
-_CONTENT = [column.name for column in USER_EVENTS.columns]
+# Columns that hold a JSON object as text; the others are values.
+_TEXTS = ["event_data", "extra"]
+_VALUES = [
+    column.name
+    for column in USER_EVENTS.columns
+    if column.name not in (*_TEXTS, *USER_EVENTS.may_differ)
+]
+_RESULT = [
+    *POSITION,
+    *("kafka_timestamp", "event_id", "first_partition", "first_offset", "is_same"),
+]
 _KEY = "xxhash64(event_id) AS event_key"
 
 
@@ -26,9 +37,10 @@ def find_repeated(accepted: DataFrame, staged: DataFrame, horizon: timedelta) ->
     """One row per accepted event that is not the first of its event_id.
 
     `accepted` and `staged` have the columns of staging; no row is in both. Columns of the result:
-    POSITION, kafka_timestamp, event_id, first_partition, first_offset, is_same (all its content
-    equals that of the first). A staged event comes before an accepted one, and among accepted
-    ones the earliest by (kafka_timestamp, kafka_partition, kafka_offset) is the first.
+    POSITION, kafka_timestamp, event_id, first_partition, first_offset, is_same (its values equal
+    those of the first, aside from fields that the contract lets differ). A staged event comes
+    before an accepted one, and among accepted ones the earliest by (kafka_timestamp,
+    kafka_partition, kafka_offset) is the first.
 
     Only events of the days that `accepted` touches, and `horizon` around them, are looked at, and
     of these first the ids alone: an event that comes again has its day again, so a horizon of 0
@@ -93,7 +105,8 @@ def _compared(accepted: DataFrame, staged: DataFrame, suspects: DataFrame) -> Da
             *POSITION,
             "kafka_timestamp",
             "event_id",
-            F.struct(*_CONTENT).alias("content"),
+            F.struct(*_VALUES).alias("values"),
+            F.struct(*_TEXTS).alias("texts"),
             F.lit(is_staged).alias("is_staged"),
             F.expr(_KEY),
         )
@@ -102,8 +115,12 @@ def _compared(accepted: DataFrame, staged: DataFrame, suspects: DataFrame) -> Da
     order = Window.partitionBy("event_id").orderBy(
         F.desc("is_staged"), "kafka_timestamp", *POSITION
     )
-    first = F.first(F.struct(*POSITION, "content")).over(order)
-    return (
+    first = F.first(F.struct(*POSITION, "values", "texts")).over(order)
+    # Null where the texts have to be parsed.
+    is_same = F.when(~F.col("values").eqNullSafe(F.col("first.values")), False).when(
+        F.col("texts").eqNullSafe(F.col("first.texts")), True
+    )
+    pairs = (
         repeating(accepted, False)
         .union(repeating(staged, True))
         .withColumns({"number": F.row_number().over(order), "first": first})
@@ -114,9 +131,33 @@ def _compared(accepted: DataFrame, staged: DataFrame, suspects: DataFrame) -> Da
             "event_id",
             F.col("first.kafka_partition").alias("first_partition"),
             F.col("first.kafka_offset").alias("first_offset"),
-            F.col("content").eqNullSafe(F.col("first.content")).alias("is_same"),
+            is_same.alias("is_same"),
+            *(
+                F.when(F.isnull(is_same), F.col(f"{texts}.{name}")).alias(f"{side}_{name}")
+                for side, texts in (("own", "texts"), ("first", "first.texts"))
+                for name in _TEXTS
+            ),
         )
     )
+    return pairs.mapInArrow(_decided, pairs.select(_RESULT).schema)
+
+
+def _decided(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pairs of rows -> is_same where it is null, from the texts that follow the other columns."""
+    for batch in batches:
+        *result, is_same = batch.columns[: len(_RESULT)]
+        texts = [column.to_pylist() for column in batch.columns[len(_RESULT) :]]
+        own, first = texts[: len(_TEXTS)], texts[len(_TEXTS) :]
+        decided = [
+            known
+            if known is not None
+            else all(
+                is_same_object(ours[row], its[row], USER_EVENTS.may_differ)
+                for ours, its in zip(own, first, strict=True)
+            )
+            for row, known in enumerate(is_same.to_pylist())
+        ]
+        yield pa.RecordBatch.from_arrays([*result, pa.array(decided, pa.bool_())], _RESULT)
 
 
 def _none(accepted: DataFrame) -> DataFrame:

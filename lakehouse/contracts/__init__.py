@@ -47,6 +47,9 @@ class Contract:
     parse: Callable[[bytes | None, bytes | None, datetime], tuple]
     accept: Callable[[pa.RecordBatch], Accepted] | None = None
     compacted: bool = False
+    # Fields, of the message or inside event_data, that say something about an attempt to send it:
+    # two deliveries that differ in nothing else have the same content.
+    may_differ: frozenset[str] = frozenset()
 
 
 USER_EVENTS = Contract(
@@ -58,6 +61,7 @@ USER_EVENTS = Contract(
     columns=[*columns_of(UserEvent), *columns_of(EventData), column("extra", str)],
     parse=parse_user_event,
     accept=accept_user_events,
+    may_differ=frozenset({"sent_at"}),
 )
 PRODUCT_METADATA = Contract(
     topic="product-metadata",

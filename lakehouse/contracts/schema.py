@@ -92,6 +92,7 @@ def json_schema(contract: Contract) -> Schema:
         "x-tombstones": contract.compacted,
         "x-maximum-value-bytes": MAX_VALUE_BYTES,
         "x-maximum-depth": MAX_DEPTH,
+        "x-may-differ": sorted(contract.may_differ),
         **_object(contract.payload),
         **_CONDITIONS.get(contract.topic, {}),
     }
@@ -141,6 +142,9 @@ def _about_message(published: Schema, current: Schema) -> Iterator[str]:
         yield f"the Kafka key is {new} instead of {old}, but a published key stays"
     if published["x-tombstones"] and not current["x-tombstones"]:
         yield "a null value no longer deletes, but what was accepted stays accepted"
+    for name in published.get("x-may-differ", []):
+        if name not in current["x-may-differ"]:
+            yield f"{name} must no longer differ, but what was a duplicate stays one"
 
 
 def _about_value(path: str, published: Schema, current: Schema) -> Iterator[str]:

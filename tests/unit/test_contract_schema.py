@@ -159,6 +159,10 @@ def test_schema_and_parser_agree_on_products():
     ("edits", "messages"),
     [
         (
+            {"x-may-differ": []},
+            ["sent_at must no longer differ, but what was a duplicate stays one"],
+        ),
+        (
             {"properties.user_id": REMOVED},
             ["user_id was removed, but a published field stays"],
         ),

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -75,6 +76,30 @@ CASES = {
         [event("guest", 0, 61), event("guest", 0, 62), event("guest", 0, 63) | {"user_id": "u"}],
         [],
         {(0, 62): (0, 61, True), (0, 63): (0, 61, False)},
+    ),
+    "10 and 10.00 are one number, and 10.01 is another": (
+        [
+            event("number", 0, 81, event_data='{"price":10,"a":[1,2]}'),
+            event("number", 0, 82, event_data='{ "a":[1.0,2e0],"price":10.00}'),
+            event("number", 0, 83, event_data='{"price":10.01,"a":[1,2]}'),
+        ],
+        [],
+        {(0, 82): (0, 81, True), (0, 83): (0, 81, False)},
+    ),
+    "what says when it was sent may differ, wherever it stands": (
+        [
+            event("sent", 0, 91),
+            event("sent", 0, 92, event_data='{"sent_at":1}'),
+            event("sent", 0, 93) | {"extra": '{"sent_at":"2026-03-05T10:00:00Z"}'},
+            event("sent", 0, 94) | {"extra": '{"sent_at":"x","sender":"y"}'},
+        ],
+        [],
+        {(0, 92): (0, 91, True), (0, 93): (0, 91, True), (0, 94): (0, 91, False)},
+    ),
+    "equal texts of another price column are a conflict": (
+        [event("typed", 0, 101), event("typed", 0, 102) | {"price": Decimal("1.5")}],
+        [],
+        {(0, 102): (0, 101, False)},
     ),
     "ids differ in case and in blanks": (
         [event("id", 0, 71), event("ID", 0, 72), event("id ", 0, 73)],
