@@ -43,7 +43,8 @@ class Walk:
         self._table = replace(DEAD_LETTERS, name="ops.walk")
         spark.sql("CREATE NAMESPACE IF NOT EXISTS lake.ops")
         spark.sql(
-            "CREATE OR REPLACE TABLE lake.ops.walk (topic STRING, offset BIGINT) USING iceberg"
+            "CREATE OR REPLACE TABLE lake.ops.walk (topic STRING, partition INT, offset BIGINT)"
+            " USING iceberg"
         )
         if not searches_files:
             monkeypatch.setattr(maintenance, "_remove", _remove_metadata)
