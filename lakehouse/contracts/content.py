@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Collection
 from decimal import MAX_EMAX, Context, Decimal
-from typing import Any
+from typing import Any, cast
 
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:[.]([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 
@@ -25,8 +25,7 @@ def _fields(text: str | None, left_out: Collection[str]) -> dict[str, Any]:
 
 def _number(text: str) -> tuple[str, str, int | Decimal] | tuple[()]:
     """Sign, digits without zeros around them, and power of ten: a tuple, which JSON has not."""
-    match = _NUMBER.fullmatch(text)
-    assert match, "not a JSON number"
+    match = cast(re.Match[str], _NUMBER.fullmatch(text))
     sign, whole, fraction, exponent = match.groups("")
     significant = (whole + fraction).lstrip("0")
     digits = significant.rstrip("0")
