@@ -6,7 +6,7 @@ READY := .venv/.ready
 DBT_OFFLINE := TRINO_HOST= TRINO_PORT=0 TRINO_USER= TRINO_CATALOG=lake \
   DBT_PROJECT_DIR=dbt DBT_PROFILES_DIR=dbt $(BIN)/dbt --quiet
 
-.PHONY: demo test faults chaos bench bench-full bench-curves bench-marts up down status env docs lint clean
+.PHONY: demo test faults chaos bench bench-full bench-curves bench-shapes bench-marts up down status env docs lint clean
 
 demo: $(READY) ## From an empty machine to marts: start, generate, ingest, build, prove, stop
 	@$(BIN)/python -m lakehouse.demo
@@ -30,6 +30,9 @@ bench-full: $(READY) ## The same with 4 M events in three rounds
 
 bench-curves: $(READY) ## What an event costs by backlog, partitions, bad messages, cores and table
 	@$(BIN)/python bench/curves.py
+
+bench-shapes: $(READY) ## What 1,000 partitions, 20,000 days and messages of 100 kB take (30 GB of disk)
+	@$(BIN)/python bench/shapes.py
 
 bench-marts: $(READY) ## What dbt build takes at 1 M and 10 M events: full, one late event, nothing new
 	@$(BIN)/python bench/marts.py
