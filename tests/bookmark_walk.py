@@ -21,8 +21,13 @@ HERE = Origin("cluster", "topic")
 TOPICS = ("user-events", "product-metadata")
 RETAINED = 3
 STEPS = 6
-# Each interleaving can add so many before the next expiry can see a snapshot with all bookmarks.
-MOST_SNAPSHOTS = RETAINED + 2 * STEPS
+# Commits that come between what an expiry chooses and what it removes.
+OVERTAKING = RETAINED + 1
+# The most commits without bookmarks in a row: those that overtook the last expiry of one
+# interleaving, all steps of the next, and one more while its expiry carries the bookmarks forward.
+MOST_WITHOUT = OVERTAKING + STEPS + 1
+# What is retained may end within such a row, and is kept back to the snapshot before it.
+MOST_SNAPSHOTS = (RETAINED - 1) + MOST_WITHOUT + 1 + OVERTAKING
 
 
 class CrashError(Exception):
@@ -129,7 +134,7 @@ class Walk:
         def then_remove(*arguments):
             if is_killed:
                 raise CrashError
-            for _ in range(RETAINED + 1 if is_overtaken[1] else 0):
+            for _ in range(OVERTAKING if is_overtaken[1] else 0):
                 self._foreign()
             return remove(*arguments)
 
