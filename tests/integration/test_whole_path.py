@@ -133,8 +133,8 @@ def test_an_id_on_two_days_fails_the_build_of_either(command, query):
         """INSERT INTO staging.stg_user_events (event_id, product_id, event_type, event_timestamp)
         VALUES ('own-1', 'P1', 'view', TIMESTAMP '2026-03-05 12:00:00 UTC')"""
     )
-    build = ("dbt", "build", "--select=+event_ids_are_unique_across_days")
-    assert "FAIL 1 event_ids_are_unique_across_days" in command(*build, exit_code=1).stdout
+    build = ("dbt", "build", "--select=+unique_across_days_user_events_event_id")
+    assert "FAIL 1 unique_across_days_user_events_event_id" in command(*build, exit_code=1).stdout
     found = "SELECT event_id, event_count, first_date, last_date FROM {}"
-    rows = query(found.format("ops.event_ids_are_unique_across_days"))
+    rows = query(found.format("ops.unique_across_days_user_events_event_id"))
     assert rows == [["own-1", 2, date(2026, 3, 2), date(2026, 3, 5)]]
