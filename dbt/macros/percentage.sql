@@ -1,7 +1,8 @@
 {#-
-  Exact to two digits, of any two counts; null where there is nothing to take a part of. A part can be
-  many times the whole: carts outlive midnight, and views can be lost on their way.
+  Exact to two digits, of any two counts, and rounded once: a quotient of four digits that is rounded
+  again makes 49.51 of 50 in 101. Null where there is nothing to take a part of. A part can be many
+  times the whole: carts outlive midnight, and views can be lost on their way.
 -#}
 {% macro percentage(part, whole) -%}
-    cast(round(cast({{ part }} as decimal(38, 4)) * 100 / nullif({{ whole }}, 0), 2) as decimal(38, 2))
+    cast({{ part }} as decimal(38, 0)) * 10000 / nullif({{ whole }}, 0) * decimal '0.01'
 {%- endmacro %}

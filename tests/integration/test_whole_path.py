@@ -138,3 +138,15 @@ def test_an_id_on_two_days_fails_the_build_of_either(command, query):
     found = "SELECT event_id, event_count, first_date, last_date FROM {}"
     rows = query(found.format("ops.unique_across_days_user_events_event_id"))
     assert rows == [["own-1", 2, date(2026, 3, 2), date(2026, 3, 5)]]
+
+
+def test_a_view_that_can_not_be_read_fails_the_build(command, query):
+    """Two sums of its month are more than a decimal holds."""
+    query(
+        """INSERT INTO marts.product_category_revenue (event_date, category, gross_revenue)
+        SELECT day, 'overflow', CAST('99999999999999999999999999999999' AS decimal(38, 6))
+        FROM (VALUES DATE '2026-03-02', DATE '2026-03-30') AS days (day)"""
+    )
+    test = ("dbt", "build", "--select=category_revenue_by_month")
+    assert "ERROR is_readable_category_revenue_by_month" in command(*test, exit_code=1).stdout
+    query("DELETE FROM marts.product_category_revenue WHERE category = 'overflow'")
