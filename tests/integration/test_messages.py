@@ -4,7 +4,6 @@ import wire
 from broker import EVENT
 from wire import Record
 
-from lakehouse.audit import audit
 from lakehouse.ingest import ingest
 
 
@@ -36,4 +35,3 @@ def test_a_header_whose_name_is_not_utf8_stops_nothing_and_is_kept(spark, settin
     )
     assert (error_class, value) == ("SCHEMA_REGISTRY", records[2].value)
     assert [tuple(each) for each in kept] == names
-    assert audit(spark, settings, is_full=True).findings == []
