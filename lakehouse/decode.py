@@ -12,6 +12,7 @@ from zipimport import zipimporter
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -73,7 +74,11 @@ def spare_worker() -> None:
     (`worker_util.setup_spark_files`), and collects garbage among all that its imports made
     (`daemon.manager`). That is often enough: within a task the many objects of a batch would have
     it look for cycles, of which we make none.
+
+    Another process than a task's is left alone: PySpark's handles of a driver are in cycles.
     """
+    if TaskContext.get() is None:
+        return
     for path, finder in list(sys.path_importer_cache.items()):
         if isinstance(finder, zipimporter):
             del sys.path_importer_cache[path]

@@ -1,3 +1,4 @@
+import gc
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -5,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from lakehouse.contracts import HEADERS, USER_EVENTS
-from lakehouse.decode import decode_batch, judge
+from lakehouse.decode import decode_batch, judge, spare_worker
 
 GOOD = (
     b'{"event_id":"e1","user_id":"u1","product_id":"P1","event_type":"view",'
@@ -120,3 +121,9 @@ def test_headers_without_a_name_stand_for_those_that_cannot_be_read(in_json):
         for number, index in enumerate(part.indices)
     }
     assert verdicts == {0: None, 1: "HEADERS_UNREADABLE", 2: None}
+
+
+def test_a_process_that_runs_no_task_keeps_its_garbage_collector():
+    spare_worker.cache_clear()
+    spare_worker()
+    assert gc.isenabled()
