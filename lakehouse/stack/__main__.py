@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lakehouse.errors import reported
 from lakehouse.stack import artifacts, class_archive, processes
-from lakehouse.stack.home import BIN, Home, StackSettings
+from lakehouse.stack.home import BIN, FOREIGN, Home, StackSettings
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__
@@ -58,6 +58,7 @@ def env() -> None:
     artifacts.fetch(home.cache)
     class_archive.make(home, report)
     home.write_spark_conf()
+    print("unset", *FOREIGN)
     for name, value in home.exports.items():
         print(f"export {name}={shlex.quote(value)}")
     print(f'export PATH={shlex.quote(str(BIN))}:"$PATH"')

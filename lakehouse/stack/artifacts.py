@@ -41,6 +41,8 @@ IVY_SETTINGS = """<ivysettings>
 </ivysettings>
 """
 PLUGIN = Path("plugin") / "iceberg"
+# As the shell has it: options for any Java that are not for a stack can name the way to a proxy.
+ENVIRONMENT = dict(os.environ)
 RETRIEVED = "[organisation]/[artifact]-[revision].[ext]"
 
 
@@ -147,6 +149,7 @@ def _download(artifacts: list[Artifact], cache: Path) -> Path:
     with log.open("w") as output:
         process = subprocess.Popen(
             [*map(str, command), "-retrieve", f"{files}/{RETRIEVED}"],
+            env=ENVIRONMENT,
             stdout=output,
             stderr=subprocess.STDOUT,
         )

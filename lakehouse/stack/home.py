@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import locale
 import os
+import resource
 import secrets
 import shutil
 import socket
@@ -41,6 +43,19 @@ PREFERRED_PORTS = {
     "filer": 18888,
     "filer_grpc": 18889,
 }
+# What other installations of Python, Java, Spark, Hadoop, AWS and dbt leave in a shell. Each of
+# these ends our commands, holds them up or sends them elsewhere.
+FOREIGN = (
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONPLATLIBDIR"),
+    *("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"),
+    *("PYSPARK_DRIVER_PYTHON", "PYSPARK_DRIVER_PYTHON_OPTS", "PYSPARK_GATEWAY_PORT"),
+    *("SPARK_REMOTE", "SPARK_API_MODE", "SPARK_CONNECT_MODE_ENABLED"),
+    *("HADOOP_CONF_DIR", "YARN_CONF_DIR"),
+    "AWS_SESSION_TOKEN",
+    *("DBT_PROFILE", "DBT_TARGET", "DBT_STATE", "DBT_DEFER"),
+)
+# Spark's JVM alone opens 300 jars, and fails with 256.
+LEAST_OPEN_FILES = 1024
 DRIVERS = {"sqlite": "org.sqlite.JDBC", "postgresql": "org.postgresql.Driver"}
 
 
@@ -65,7 +80,9 @@ class Home:
     """Paths, ports, credentials and environment of one stack."""
 
     def __init__(self, settings: StackSettings):
-        os.environ |= without_proxy()
+        for name in FOREIGN:
+            os.environ.pop(name, None)
+        os.environ |= corrected()
         self.path = settings.home.absolute()
         self.cache = settings.cache.absolute()
         self.catalog_file = self.path / "catalog.sqlite"
@@ -81,6 +98,12 @@ class Home:
         self._secret: str = state["secret"]
 
     def _create(self) -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if 0 <= most < LEAST_OPEN_FILES:
+            raise LakehouseError(
+                f"This shell lets a process open {most} files, and Spark needs {LEAST_OPEN_FILES}",
+                f"Run `ulimit -n {LEAST_OPEN_FILES}` in a new shell, as root if it is refused",
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             tempfile.TemporaryFile(dir=self.path).close()
@@ -143,7 +166,7 @@ class Home:
             # Without it, spark-submit looks for itself by a script that breaks on blanks in paths.
             "SPARK_HOME": str(Path(pyspark.__file__).parent),
             "SPARK_LOCAL_IP": HOST,
-            **without_proxy(),
+            **corrected(),
             "SPARK_CONF_DIR": str(self.path / "conf"),
             "PYSPARK_PYTHON": sys.executable,
         }
@@ -176,6 +199,23 @@ class Home:
         shutil.copyfile(CONF / "log4j2.properties", conf / "log4j2.properties")
 
 
+def corrected() -> dict[str, str]:
+    """What has to be other than in the shell, for any of our processes."""
+    return without_proxy() | utf_8()
+
+
+def utf_8() -> dict[str, str]:
+    """A locale in which Java can open paths that are not ASCII: without one, as in cron, it can't.
+
+    Python chooses one for itself and notes it as LC_CTYPE, unless LC_ALL forbids it.
+    """
+    if sys.platform != "linux":
+        return {}
+    if locale.nl_langinfo(locale.CODESET) != "UTF-8":
+        return {"LC_ALL": "C.UTF-8"}
+    return {"LC_CTYPE": os.environ["LC_CTYPE"]} if "LC_CTYPE" in os.environ else {}
+
+
 def without_proxy() -> dict[str, str]:
     """Clients in Python and Java alike would ask a proxy of the environment for 127.0.0.1."""
     hosts = os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")).split(",")
@@ -185,7 +225,7 @@ def without_proxy() -> dict[str, str]:
 
 def write_privately(path: Path, text: str) -> None:
     """Whole or not at all, readable by the owner alone."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+    with tempfile.NamedTemporaryFile("w", -1, "utf-8", dir=path.parent, delete=False) as file:
         file.write(text)
     os.replace(file.name, path)
 
