@@ -33,6 +33,7 @@ from lakehouse.kafka import (
 from lakehouse.last_message import changed_messages
 from lakehouse.lock import writer_locks
 from lakehouse.preflight import Plan, accept, named_gap, plan
+from lakehouse.remedies import remedy
 from lakehouse.retry import cause, is_transient, retrying
 from lakehouse.settings import Settings
 from lakehouse.tables import tables_of
@@ -102,7 +103,7 @@ def ingest(
                 log.error("the ingest stopped", exc_info=error)
             raise LakehouseError(
                 f"The ingest stopped: {cause(error)}",
-                "Nothing is lost or doubled: resolve the cause and run the same command again",
+                f"Nothing is lost or doubled: {remedy(error)} and run the same command again",
             ) from error
     return reports
 

@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError, reported
 from lakehouse.logs import configure_logging
+from lakehouse.remedies import remedy
 from lakehouse.retry import cause
 from lakehouse.settings import Settings, load_settings
 
@@ -29,5 +30,5 @@ def run(name: str, job: Callable[[SparkSession, Settings], None]) -> None:
         except (PySparkException, Py4JError) as error:
             log.error("job failed", exc_info=error)
             raise LakehouseError(
-                cause(error), "Resolve the cause and run the same command again"
+                cause(error), f"To go on, {remedy(error)} and run the same command again"
             ) from error

@@ -1,6 +1,7 @@
 """A lakehouse that may be broken: its own topics, bucket and catalog, on shared services."""
 
 import json
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -193,3 +194,14 @@ def store_of(home: Home) -> fs.S3FileSystem:
         region=REGION,
         allow_bucket_creation=True,
     )
+
+
+def free_ports(names: list[str]) -> dict[str, int]:
+    probes = [socket.socket() for _ in names]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return {name: probe.getsockname()[1] for name, probe in zip(names, probes, strict=True)}
+    finally:
+        for probe in probes:
+            probe.close()

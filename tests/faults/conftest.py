@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from lakehouses import FaultHome, Job, Lakehouse, session_of, store_of
+from lakehouses import FaultHome, Job, Lakehouse, free_ports, session_of, store_of
 from pyspark.sql import SparkSession
 
 from lakehouse.settings import Settings
@@ -21,22 +20,11 @@ from lakehouse.stack.services import Kafka, ObjectStore
 _numbers = count(1)
 
 
-def _free_ports(names: list[str]) -> dict[str, int]:
-    probes = [socket.socket() for _ in names]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return {name: probe.getsockname()[1] for name, probe in zip(names, probes, strict=True)}
-    finally:
-        for probe in probes:
-            probe.close()
-
-
 @pytest.fixture(scope="session")
 def services(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultHome]:
     """A broker and a store that may be ended and started again."""
     # Spark's JVM has its credentials from the environment, once.
-    like = {"ports": _free_ports(list(home.ports)), "secret": os.environ["AWS_SECRET_ACCESS_KEY"]}
+    like = {"ports": free_ports(list(home.ports)), "secret": os.environ["AWS_SECRET_ACCESS_KEY"]}
     served = FaultHome(tmp_path_factory.mktemp("faults") / "services", "none", like)
     try:
         for service in (Kafka(served), ObjectStore(served)):
@@ -45,6 +33,23 @@ def services(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
     finally:
         Job.end_all()
         processes.down(served, print)
+
+
+@pytest.fixture
+def own_services(home: Home, tmp_path: Path) -> Iterator[FaultHome]:
+    """Ports and folders for a broker and a store of a test's own, which it starts itself."""
+    like = {"ports": free_ports(list(home.ports)), "secret": os.environ["AWS_SECRET_ACCESS_KEY"]}
+    served = FaultHome(tmp_path / "services", "none", like)
+    yield served
+    processes.down(served, print)
+
+
+@pytest.fixture
+def lakehouse_on(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[FaultHome], Lakehouse]:
+    """Makes an empty one on a broker and a store that run."""
+    return lambda services: _made(spark, services, tmp_path, monkeypatch)
 
 
 @pytest.fixture
