@@ -10,7 +10,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
 from lakehouse.data_file import DataFile
-from lakehouse.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, find_repeated, suspects
+from lakehouse.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, compared, repeated_in
 from lakehouse.extent import Rejections
 from lakehouse.held import Held, held_of, is_among, is_in
 from lakehouse.intake import Taken, event_keys
@@ -18,6 +18,7 @@ from lakehouse.layout import Layout
 from lakehouse.parquet import read_rows, rewrite, write_rows
 from lakehouse.rows import dead_letter_rows
 from lakehouse.slices import Offsets, is_any_of
+from lakehouse.staged import staged_with
 from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, raw_table, staging_table
 
 Files = dict[Table, list[DataFile]]
@@ -39,11 +40,9 @@ class Aside:
         As a rule there are none, and a look at the hashes of the ids is all.
         """
         staging = staging_table(self.contract)
-        staged = self.spark.table(staging.identifier)
-        suspected = self._suspects(found, staged)
-        if not suspected.size:
+        repeated = self._repeated(found, files[staging])
+        if repeated is None:
             return None
-        repeated = self._repeated(files[staging], staged, suspected)
         same, conflicts = _count(repeated)
         if same or conflicts:
             gone = held_of([repeated.select(POSITION)])
@@ -62,24 +61,29 @@ class Aside:
             files[DEAD_LETTERS] += write_rows(rows, self.layouts[DEAD_LETTERS.name])
         return conflicts
 
-    def _suspects(self, found: list[Taken], staged: DataFrame) -> np.ndarray:
+    def _repeated(self, found: list[Taken], files: list[DataFile]) -> DataFrame | None:
+        """find_repeated's answer for the rows of these files; None if no id comes again."""
         keys = np.concatenate([np.frombuffer(taken.event_keys, np.int64) for taken in found])
+        if not keys.size:
+            return None
+        staging = staging_table(self.contract)
+        layout = self.layouts[staging.name]
         days = set().union(*(taken.event_days for taken in found))
-        return suspects(keys, days, staged, self.horizon) if keys.size else keys
-
-    def _repeated(
-        self, files: list[DataFile], staged: DataFrame, suspected: np.ndarray
-    ) -> DataFrame:
-        accepted = read_rows(
-            self.spark,
-            self.layouts[staging_table(self.contract).name],
-            files,
-            lambda rows: is_in(event_keys(rows["event_id"]), suspected),
-        ).persist()
+        staged = staged_with(self.spark, staging, layout, keys, days, self.horizon).persist()
         try:
-            return find_repeated(accepted, staged, self.horizon)
+            before = staged.select("event_key").toArrow()["event_key"].to_numpy()
+            suspected = np.union1d(repeated_in(keys), before)
+            if not suspected.size:
+                return None
+            accepted = read_rows(
+                self.spark,
+                layout,
+                files,
+                lambda rows: is_in(event_keys(rows["event_id"]), suspected),
+            )
+            return compared(accepted, staged).localCheckpoint()
         finally:
-            accepted.unpersist()
+            staged.unpersist()
 
     def _letters(self, repeated: DataFrame, files: list[DataFile]) -> DataFrame:
         """Of conflicts: the messages in these files of raw or, after a crash, in raw itself."""

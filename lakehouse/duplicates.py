@@ -12,7 +12,6 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import RULES, USER_EVENTS
 from lakehouse.contracts.content import is_same_object
-from lakehouse.held import is_in
 
 POSITION = ["kafka_partition", "kafka_offset"]
 CONFLICT = "DUPLICATE_CONFLICT"
@@ -30,7 +29,7 @@ _RESULT = [
     *POSITION,
     *("kafka_timestamp", "event_id", "first_partition", "first_offset", "is_same"),
 ]
-_KEY = "xxhash64(event_id) AS event_key"
+KEY = "xxhash64(event_id) AS event_key"
 
 
 def find_repeated(accepted: DataFrame, staged: DataFrame, horizon: timedelta) -> DataFrame:
@@ -47,41 +46,34 @@ def find_repeated(accepted: DataFrame, staged: DataFrame, horizon: timedelta) ->
     finds all redeliveries; a longer one finds more of the conflicts that change the day.
     """
     days = accepted.select(F.to_date("event_timestamp").alias("day")).distinct().collect()
-    staged = staged.where(_within([row.day for row in days], horizon))
-    keys = accepted.selectExpr(_KEY)
-    within = keys.groupBy("event_key").count().where("count > 1").select("event_key")
-    before = staged.selectExpr(_KEY).join(F.broadcast(keys), "event_key", "left_semi")
-    suspects = within.union(before).distinct().persist()
+    staged = staged.where(within(ranges_around([row.day for row in days], horizon)))
+    keys = accepted.selectExpr(KEY)
+    inside = keys.groupBy("event_key").count().where("count > 1").select("event_key")
+    before = staged.selectExpr(KEY).join(F.broadcast(keys), "event_key", "left_semi")
+    suspects = inside.union(before).distinct().persist()
+
+    def suspected(events: DataFrame) -> DataFrame:
+        return events.selectExpr("*", KEY).join(suspects, "event_key", "left_semi")
+
     try:
         if suspects.isEmpty():
             return _none(accepted)
-        return _compared(accepted, staged, suspects).localCheckpoint()
+        return compared(suspected(accepted), suspected(staged)).localCheckpoint()
     finally:
         suspects.unpersist()
 
 
-def suspects(
-    keys: np.ndarray, days: Iterable[date], staged: DataFrame, horizon: timedelta
-) -> np.ndarray:
-    """xxhash64 of event ids -> those of them, ascending, that find_repeated has to look at.
-
-    `keys` are of all events of a batch, and `days` of their event_timestamp.
-    """
+def repeated_in(keys: np.ndarray) -> np.ndarray:
+    """Those that are there more than once, ascending."""
     ordered = np.sort(keys)
-    within = ordered[1:][ordered[1:] == ordered[:-1]]
-
-    # A join of Spark's would take the batch's keys apart and put them together again.
-    def known(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield batch.filter(pa.array(is_in(batch["event_key"].to_numpy(), ordered)))
-
-    staged_keys = staged.where(_within(days, horizon)).selectExpr(_KEY)
-    before = staged_keys.mapInArrow(known, "event_key long").toArrow()
-    return np.union1d(within, before["event_key"].to_numpy())
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
-def _within(days: Iterable[date], horizon: timedelta) -> Column:
-    """Ranges of time that hold these days: few and simple, so that Iceberg prunes files by them."""
+def ranges_around(days: Iterable[date], horizon: timedelta) -> list[tuple[date, date]]:
+    """Ranges from a day to before another that hold these days, and so many around each.
+
+    They are few and simple, so that Iceberg prunes files by them.
+    """
     ranges: list[tuple[date, date]] = []
     for day in sorted(days):
         start, end = day - horizon, day + horizon + timedelta(days=1)
@@ -89,8 +81,10 @@ def _within(days: Iterable[date], horizon: timedelta) -> Column:
             ranges[-1] = ranges[-1][0], end
         else:
             ranges.append((start, end))
-    if len(ranges) > MAX_RANGES:
-        ranges = [(ranges[0][0], ranges[-1][1])]
+    return [(ranges[0][0], ranges[-1][1])] if len(ranges) > MAX_RANGES else ranges
+
+
+def within(ranges: Iterable[tuple[date, date]]) -> Column:
     at = F.col("event_timestamp")
     return reduce(
         or_,
@@ -99,18 +93,18 @@ def _within(days: Iterable[date], horizon: timedelta) -> Column:
     )
 
 
-def _compared(accepted: DataFrame, staged: DataFrame, suspects: DataFrame) -> DataFrame:
-    def repeating(events: DataFrame, is_staged: bool) -> DataFrame:
-        keyed = events.select(
+def compared(accepted: DataFrame, staged: DataFrame) -> DataFrame:
+    """find_repeated's answer, where `staged` has all events that have an id of `accepted`."""
+
+    def part(events: DataFrame, is_staged: bool) -> DataFrame:
+        return events.select(
             *POSITION,
             "kafka_timestamp",
             "event_id",
             F.struct(*_VALUES).alias("values"),
             F.struct(*_TEXTS).alias("texts"),
             F.lit(is_staged).alias("is_staged"),
-            F.expr(_KEY),
         )
-        return keyed.join(suspects, "event_key", "left_semi")
 
     order = Window.partitionBy("event_id").orderBy(
         F.desc("is_staged"), "kafka_timestamp", *POSITION
@@ -121,8 +115,8 @@ def _compared(accepted: DataFrame, staged: DataFrame, suspects: DataFrame) -> Da
         F.col("texts").eqNullSafe(F.col("first.texts")), True
     )
     pairs = (
-        repeating(accepted, False)
-        .union(repeating(staged, True))
+        part(accepted, False)
+        .union(part(staged, True))
         .withColumns({"number": F.row_number().over(order), "first": first})
         .where("number > 1 AND NOT is_staged")
         .select(
