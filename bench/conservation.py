@@ -30,7 +30,7 @@ from lakehouse.audit import audit
 from lakehouse.consume import Range
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import reported
-from lakehouse.iceberg import current_snapshot
+from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.intake import Intake, Taken
 from lakehouse.rows import raw_columns

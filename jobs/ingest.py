@@ -13,7 +13,7 @@ from functools import partial
 from pyspark.sql import SparkSession
 
 from lakehouse.acceptance import Acceptance, NamedGap, NamedTopic
-from lakehouse.iceberg import current_snapshot
+from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.job import run
 from lakehouse.settings import Settings

@@ -9,7 +9,7 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.bookmarks import Origin
-from lakehouse.iceberg import iceberg_table
+from lakehouse.iceberg.catalog import iceberg_table
 from lakehouse.kafka import Topic
 from lakehouse.tables import ACCEPTED_GAPS, ACCEPTED_TOPICS, Table
 

@@ -9,13 +9,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
-from lakehouse.data_file import DataFile
 from lakehouse.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, compared, repeated_in
 from lakehouse.extent import Rejections
 from lakehouse.held import Held, held_of, is_among, is_in
+from lakehouse.iceberg.data_file import DataFile
+from lakehouse.iceberg.file_writer import read_rows, rewrite, write_rows
+from lakehouse.iceberg.write_target import Layout
 from lakehouse.intake import Taken, event_keys
-from lakehouse.layout import Layout
-from lakehouse.parquet import read_rows, rewrite, write_rows
 from lakehouse.rows import dead_letter_rows
 from lakehouse.slices import Offsets, is_any_of
 from lakehouse.staged import staged_with

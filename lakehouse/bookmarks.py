@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (the name that PySpark's users know)
 
-from lakehouse.iceberg import as_dict, iceberg_table, snapshots
+from lakehouse.iceberg.catalog import as_dict, iceberg_table, snapshots
 from lakehouse.tables import Table
 
 # Partition -> the first offset that the table has not seen.

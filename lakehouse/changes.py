@@ -8,10 +8,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.aside import duplicate_rows
-from lakehouse.commit import replace
 from lakehouse.contracts import Contract
 from lakehouse.duplicates import POSITION
-from lakehouse.iceberg import current_snapshot
+from lakehouse.iceberg.catalog import current_snapshot
+from lakehouse.iceberg.commit import replace
 from lakehouse.placement import (
     NEW_DUPLICATE,
     NEW_LETTER,

@@ -10,7 +10,7 @@ from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import java_class
+from lakehouse.iceberg.catalog import java_class
 from lakehouse.s3_object import catalog_properties
 from lakehouse.tables import CATALOG
 

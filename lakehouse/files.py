@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pyspark.sql import SparkSession
 
-from lakehouse.iceberg import iceberg_table
+from lakehouse.iceberg.catalog import iceberg_table
 from lakehouse.tables import Table
 
 

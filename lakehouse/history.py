@@ -8,7 +8,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from lakehouse.bookmarks import is_bookmark
-from lakehouse.iceberg import as_dict, iceberg_table, snapshots
+from lakehouse.iceberg.catalog import as_dict, iceberg_table, snapshots
 from lakehouse.tables import Table
 
 # A property of each snapshot that our code commits: the name of the job.

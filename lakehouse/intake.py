@@ -23,9 +23,9 @@ from lakehouse.contracts import Contract
 from lakehouse.decode import judge, spare_worker, take
 from lakehouse.extent import Extent, Rejections
 from lakehouse.held import Held, is_among
+from lakehouse.iceberg.file_writer import DataFile, FileWriter, remove
+from lakehouse.iceberg.write_target import Layout
 from lakehouse.last_message import last_message, newest
-from lakehouse.layout import Layout
-from lakehouse.parquet import DataFile, FileWriter, remove
 from lakehouse.rows import letter_columns, raw_columns, staged_columns
 from lakehouse.tables import DEAD_LETTERS, Table, raw_table, staging_table
 

@@ -11,10 +11,10 @@ from pyspark.sql import SparkSession
 
 from lakehouse.bookmarks import newest_bookmarks
 from lakehouse.clock import checked_now
-from lakehouse.commit import TableMovedError, append
 from lakehouse.errors import LakehouseError
 from lakehouse.history import marked
-from lakehouse.iceberg import iceberg_table, java_class, snapshots
+from lakehouse.iceberg.catalog import iceberg_table, java_class, snapshots
+from lakehouse.iceberg.commit import TableMovedError, append
 from lakehouse.tables import CATALOG, DEAD_LETTERS, TABLES, Table
 
 RETAINED_SNAPSHOTS = 10

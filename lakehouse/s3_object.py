@@ -14,7 +14,7 @@ from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import as_dict, java_class
+from lakehouse.iceberg.catalog import as_dict, java_class
 from lakehouse.tables import CATALOG
 
 NOT_FOUND = 404

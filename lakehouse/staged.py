@@ -17,9 +17,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.duplicates import KEY, ranges_around, within
 from lakehouse.held import is_in
-from lakehouse.iceberg import iceberg_table, java_class
+from lakehouse.iceberg.catalog import iceberg_table, java_class
+from lakehouse.iceberg.write_target import FIELD_ID, Layout, object_key
 from lakehouse.intake import event_keys
-from lakehouse.layout import FIELD_ID, Layout, object_key
 from lakehouse.tables import Table
 
 # Keys differ in their first bits: as many as make a table of 16 MB, which rules out most keys.

@@ -17,21 +17,21 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.aside import Aside, duplicate_rows
 from lakehouse.bookmarks import Frontier, LastMessage, Origin, bookmark_properties, read_bookmark
-from lakehouse.commit import TableMovedError, append
-from lakehouse.commit import replace as replace_rows
 from lakehouse.completeness import require_complete
 from lakehouse.consume import Range
 from lakehouse.contracts import Contract
-from lakehouse.data_file import DataFile
 from lakehouse.duplicates import POSITION, find_repeated
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
 from lakehouse.held import Held, held_of
-from lakehouse.iceberg import current_snapshot, iceberg_table, snapshots
+from lakehouse.iceberg.catalog import current_snapshot, iceberg_table, snapshots
+from lakehouse.iceberg.commit import TableMovedError, append
+from lakehouse.iceberg.commit import replace as replace_rows
+from lakehouse.iceberg.data_file import DataFile
+from lakehouse.iceberg.file_writer import write_rows
+from lakehouse.iceberg.write_target import Layout, layout_of
 from lakehouse.intake import Intake, files_of, first_of
 from lakehouse.last_message import newest
-from lakehouse.layout import Layout, layout_of
-from lakehouse.parquet import write_rows
 from lakehouse.retry import TransientError
 from lakehouse.slices import Offsets, is_any_of
 from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, raw_table, staging_table, tables_of

@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 
 from lakehouse import maintenance
 from lakehouse.bookmarks import Origin, bookmark_properties, read_bookmark
-from lakehouse.commit import append
-from lakehouse.iceberg import iceberg_table, snapshots
+from lakehouse.iceberg.catalog import iceberg_table, snapshots
+from lakehouse.iceberg.commit import append
 from lakehouse.tables import DEAD_LETTERS, Table
 
 HERE = Origin("cluster", "topic")

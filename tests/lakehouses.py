@@ -24,7 +24,7 @@ from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wai
 from lakehouse.audit import Audit, audit
 from lakehouse.contracts import CONTRACTS
 from lakehouse.create import create_missing
-from lakehouse.iceberg import current_snapshot
+from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import TopicReport, ingest
 from lakehouse.kafka import read_topics
 from lakehouse.settings import Settings

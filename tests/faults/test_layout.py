@@ -18,7 +18,7 @@ from lakehouse.bookmarks import Origin
 from lakehouse.dead_letters import Selection, discard
 from lakehouse.dead_letters import replay as dead_letters_replay
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import iceberg_table, java_class
+from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.replay import replay as replay_raw
 from lakehouse.slices import Asked
 from lakehouse.stack import processes

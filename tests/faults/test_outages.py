@@ -11,11 +11,12 @@ import pytest
 from faults.proxy import Fault, FaultProxy, Rule, fault_proxy, share
 from lakehouses import new_session
 
-from lakehouse import commit, write
-from lakehouse.commit import append
+from lakehouse import write
 from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import current_snapshot
+from lakehouse.iceberg import commit
+from lakehouse.iceberg.catalog import current_snapshot
+from lakehouse.iceberg.commit import append
 from lakehouse.maintenance import expire
 from lakehouse.s3_object import catalog_properties
 from lakehouse.stack import processes

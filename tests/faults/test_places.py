@@ -10,7 +10,7 @@ from lakehouses import new_session
 from lakehouse.audit import audit
 from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import iceberg_table, java_class
+from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.ingest import ingest
 from lakehouse.lock import writer_lock
 from lakehouse.s3_object import catalog_properties

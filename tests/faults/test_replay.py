@@ -12,7 +12,7 @@ from lakehouse import replay as replay_module
 from lakehouse.changes import Tables
 from lakehouse.contracts import CONTRACTS, USER_EVENTS, Rejected
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import current_snapshot
+from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.replay import replay
 from lakehouse.slices import Asked, Offsets
 from lakehouse.tables import DEAD_LETTERS, DUPLICATES, STG_USER_EVENTS

@@ -11,7 +11,7 @@ from broker import EVENT, produce
 
 from lakehouse.audit import audit
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import iceberg_table
+from lakehouse.iceberg.catalog import iceberg_table
 from lakehouse.ingest import ingest
 from lakehouse.replay import replay
 from lakehouse.slices import Asked

@@ -24,7 +24,7 @@ from lakehouse.accepted import Gap
 from lakehouse.bookmarks import NO_TOPIC_ID, read_bookmark
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import current_snapshot, iceberg_table
+from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
 from lakehouse.intake import Intake
 from lakehouse.kafka import read_topics
 from lakehouse.stack import processes

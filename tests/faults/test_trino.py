@@ -9,7 +9,7 @@ import broker
 import pytest
 from expected_marts import MARTS, assert_as_generated
 
-from lakehouse.iceberg import current_snapshot
+from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.stack import processes
 from lakehouse.stack.home import REPOSITORY

@@ -15,10 +15,10 @@ from lakehouses import FaultHome, session_of, store_of
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit import audit
-from lakehouse.commit import replace as replace_rows
 from lakehouse.dead_letters import Selection, discard
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import current_snapshot, iceberg_table
+from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
+from lakehouse.iceberg.commit import replace as replace_rows
 from lakehouse.ingest import ingest
 from lakehouse.kafka import read_topics
 from lakehouse.maintenance import clear_settled_letters

@@ -13,7 +13,7 @@ from lakehouse import dead_letters, write
 from lakehouse.contracts import CONTRACTS, USER_EVENTS
 from lakehouse.dead_letters import Position, Selection
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import current_snapshot
+from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import _Run, ingest
 from lakehouse.maintenance import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY

@@ -10,14 +10,14 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 
 from lakehouse import ingest as ingest_module
 from lakehouse.bookmarks import read_bookmark
-from lakehouse.commit import TableMovedError, append
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import current_snapshot
+from lakehouse.iceberg.catalog import current_snapshot
+from lakehouse.iceberg.commit import TableMovedError, append
+from lakehouse.iceberg.file_writer import write_rows
+from lakehouse.iceberg.write_target import layout_of
 from lakehouse.ingest import ingest
 from lakehouse.kafka import read_topics
-from lakehouse.layout import layout_of
 from lakehouse.maintenance import RETAINED_SNAPSHOTS, compact, expire
-from lakehouse.parquet import write_rows
 from lakehouse.tables import DEAD_LETTERS, STG_USER_EVENTS
 
 pytestmark = pytest.mark.usefixtures("topics")

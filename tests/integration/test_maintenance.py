@@ -8,7 +8,7 @@ from bookmark_walk import MOST_SNAPSHOTS, Walk, local_session
 from lakehouse import clock, maintenance
 from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import iceberg_table
+from lakehouse.iceberg.catalog import iceberg_table
 from lakehouse.tables import TABLES
 
 

@@ -6,7 +6,7 @@ import broker
 import pytest
 from broker import EVENT
 
-from lakehouse.iceberg import current_snapshot
+from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.maintenance import compact
 from lakehouse.tables import STG_USER_EVENTS

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse.metrics import Column, metrics_of
+from lakehouse.iceberg.column_stats import Column, metrics_of
 
 CUT = "truncate(4)"
 

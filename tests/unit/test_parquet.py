@@ -15,8 +15,10 @@ import pytest
 from pyarrow import fs
 
 from lakehouse.consume import Range
-from lakehouse.data_file import partition_value
 from lakehouse.held import is_among
+from lakehouse.iceberg.data_file import partition_value
+from lakehouse.iceberg.file_writer import FileWriter
+from lakehouse.iceberg.write_target import FIELD_ID, Partition, _with_ids, object_key
 from lakehouse.intake import (
     MESSAGES_PER_TASK,
     Taken,
@@ -25,8 +27,6 @@ from lakehouse.intake import (
     event_keys,
     first_of,
 )
-from lakehouse.layout import FIELD_ID, Partition, _with_ids, object_key
-from lakehouse.parquet import FileWriter
 
 SCHEMA = pa.schema([pa.field("user_id", pa.string()), pa.field("at", pa.timestamp("us", tz="UTC"))])
 BY_DAY_AND_USER = (
@@ -146,7 +146,7 @@ def test_values_of_partitions_are_written_as_icebergs_specification_has_them():
 
 
 def test_each_row_group_says_where_it_begins(layout, monkeypatch):
-    monkeypatch.setattr("lakehouse.parquet.BUFFER_BYTES", 0)
+    monkeypatch.setattr("lakehouse.iceberg.file_writer.BUFFER_BYTES", 0)
     writer = FileWriter(layout)
     for _ in range(3):
         writer.add([pa.array(["iceberg"]), pa.array([LATE], SCHEMA.types[1])])
@@ -156,8 +156,8 @@ def test_each_row_group_says_where_it_begins(layout, monkeypatch):
 
 
 def test_files_that_would_take_too_much_memory_are_closed_and_others_begun(layout, monkeypatch):
-    monkeypatch.setattr("lakehouse.parquet.BUFFER_BYTES", 0)
-    monkeypatch.setattr("lakehouse.parquet.OPEN_BYTES", 0)
+    monkeypatch.setattr("lakehouse.iceberg.file_writer.BUFFER_BYTES", 0)
+    monkeypatch.setattr("lakehouse.iceberg.file_writer.OPEN_BYTES", 0)
     writer = FileWriter(layout)
     days = [datetime(2026, 3, day, tzinfo=UTC) for day in (1, 2)]
     for _ in range(3):
@@ -167,9 +167,9 @@ def test_files_that_would_take_too_much_memory_are_closed_and_others_begun(layou
 
 
 def test_beyond_so_many_open_files_small_partitions_share_one(layout, monkeypatch):
-    monkeypatch.setattr("lakehouse.parquet.BUFFER_BYTES", 0)
-    monkeypatch.setattr("lakehouse.parquet.OPEN_FILES", 2)
-    monkeypatch.setattr("lakehouse.spool.ROWS_OF_A_FILE", 4)
+    monkeypatch.setattr("lakehouse.iceberg.file_writer.BUFFER_BYTES", 0)
+    monkeypatch.setattr("lakehouse.iceberg.file_writer.OPEN_FILES", 2)
+    monkeypatch.setattr("lakehouse.iceberg.spool.ROWS_OF_A_FILE", 4)
     writer = FileWriter(layout)
     for days in ((1,), (9, 8, 7), (6, 6, 6, 6, 8), (1, 9)):
         at = [datetime(2026, 3, day, tzinfo=UTC) for day in days]

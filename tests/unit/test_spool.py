@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from lakehouse.spool import ROWS_OF_A_FILE, Spool
+from lakehouse.iceberg.spool import ROWS_OF_A_FILE, Spool
 
 SCHEMA = pa.schema([("n", pa.int64())])
 MANY = ROWS_OF_A_FILE

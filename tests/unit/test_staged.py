@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from xxhash import xxh64_intdigest
 
 from lakehouse.duplicates import MAX_RANGES, ranges_around, repeated_in
-from lakehouse.layout import FIELD_ID
+from lakehouse.iceberg.write_target import FIELD_ID
 from lakehouse.staged import ROWS, Filter, matching, with_key
 
 # Many with the same first bits, and both ends.

@@ -13,8 +13,8 @@ from pyiceberg_core import transform
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import as_dict, fields_of, iceberg_table, java_class
-from lakehouse.metrics import Column
+from lakehouse.iceberg.catalog import as_dict, fields_of, iceberg_table, java_class
+from lakehouse.iceberg.column_stats import Column
 from lakehouse.s3_object import catalog_properties
 from lakehouse.tables import Table
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from lakehouse.data_file import PartitionValue
+from lakehouse.iceberg.data_file import PartitionValue
 
 # A partition with fewer rows in a spool gets no file of its own.
 ROWS_OF_A_FILE = 100

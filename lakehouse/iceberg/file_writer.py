@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from lakehouse.data_file import DataFile, partition_value
-from lakehouse.layout import Layout, object_key
-from lakehouse.metrics import metrics_of
-from lakehouse.spool import Spool, Values
+from lakehouse.iceberg.column_stats import metrics_of
+from lakehouse.iceberg.data_file import DataFile, partition_value
+from lakehouse.iceberg.spool import Spool, Values
+from lakehouse.iceberg.write_target import Layout, object_key
 
 # Rows of one file for each partition wait in memory, up to so much of them together.
 BUFFER_BYTES = 32 * 2**20

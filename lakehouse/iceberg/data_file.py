@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from lakehouse.metrics import Metrics
+from lakehouse.iceberg.column_stats import Metrics
 
 PartitionValue = str | int | bool | None
 
