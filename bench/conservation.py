@@ -27,12 +27,12 @@ from generator.progress import Progress
 from generator.publish import Publisher, connect, create_topics
 from lakehouse import intake, write
 from lakehouse.audit import audit
-from lakehouse.consume import Range
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import reported
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.intake import Intake, Taken
+from lakehouse.kafka.consumer import Range
 from lakehouse.rows import raw_columns
 from lakehouse.settings import Settings
 from lakehouse.stack.home import Home

@@ -19,8 +19,8 @@ from pyspark.sql import SparkSession
 
 from lakehouse.audit import Audit, audit
 from lakehouse.conservation import PartitionCount
-from lakehouse.generations import recorded
 from lakehouse.job import run
+from lakehouse.kafka.generations import recorded
 from lakehouse.report import print_table
 from lakehouse.settings import Settings
 

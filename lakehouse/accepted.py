@@ -10,7 +10,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.bookmarks import Origin
 from lakehouse.iceberg.catalog import iceberg_table
-from lakehouse.kafka import Topic
+from lakehouse.kafka.topics import Topic
 from lakehouse.tables import ACCEPTED_GAPS, ACCEPTED_TOPICS, Table
 
 log = logging.getLogger("lakehouse.accepted")

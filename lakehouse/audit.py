@@ -49,9 +49,9 @@ from lakehouse.evidence import (
 )
 from lakehouse.files import damaged_files
 from lakehouse.findings import OTHER_CONTENT, Finding, another_topic, findings_of, frontier_findings
-from lakehouse.generations import generation_of
 from lakehouse.history import changes_by_others
-from lakehouse.kafka import read_topics
+from lakehouse.kafka.generations import generation_of
+from lakehouse.kafka.topics import read_topics
 from lakehouse.lock import writer_locks
 from lakehouse.settings import Settings
 from lakehouse.tables import DEAD_LETTERS, DUPLICATES, TABLES, Table, raw_table, staging_table

@@ -4,13 +4,13 @@ import logging
 
 from pyspark.sql import SparkSession
 
-from lakehouse.consume import Range
 from lakehouse.contracts import Contract
 from lakehouse.delivered import count_delivered
 from lakehouse.errors import LakehouseError
-from lakehouse.generations import in_kafka
 from lakehouse.intake import Taken, files_of
-from lakehouse.kafka import is_compacted
+from lakehouse.kafka.consumer import Range
+from lakehouse.kafka.generations import in_kafka
+from lakehouse.kafka.topics import is_compacted
 from lakehouse.retry import TransientError
 from lakehouse.tables import DEAD_LETTERS, raw_table, staging_table
 

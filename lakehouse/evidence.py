@@ -25,8 +25,8 @@ from lakehouse.dead_letters import DUPLICATE as OUTCOME_DUPLICATE
 from lakehouse.dead_letters import REPLAYED as OUTCOME_REPLAYED
 from lakehouse.delivered import delivered
 from lakehouse.errors import LakehouseError
-from lakehouse.generations import with_recorded_partitions
-from lakehouse.kafka import Topic, client_options
+from lakehouse.kafka.generations import with_recorded_partitions
+from lakehouse.kafka.topics import Topic, client_options
 from lakehouse.settings import Settings
 from lakehouse.slices import is_at_or_past
 from lakehouse.tables import AUDITS, DEAD_LETTERS, Table

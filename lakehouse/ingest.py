@@ -17,20 +17,21 @@ from pyspark.sql.streaming import StreamingQuery
 from lakehouse.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
 from lakehouse.accepted import accepted_gaps, accepted_topics
 from lakehouse.bookmarks import Frontier, first_offsets, read_bookmark
-from lakehouse.consume import Range
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
-from lakehouse.generations import in_kafka, recorded
-from lakehouse.kafka import (
+from lakehouse.kafka.consumer import Range
+from lakehouse.kafka.generations import in_kafka, recorded
+from lakehouse.kafka.last_message import changed_messages
+from lakehouse.kafka.open_transactions import Waiting, find_waiting
+from lakehouse.kafka.topics import (
     Topic,
     client_options,
     publish_frontier,
     read_topics,
     source_options,
 )
-from lakehouse.last_message import changed_messages
 from lakehouse.lock import writer_locks
 from lakehouse.preflight import Plan, accept, named_gap, plan
 from lakehouse.remedies import remedy
@@ -38,7 +39,6 @@ from lakehouse.retry import cause, is_transient, retrying
 from lakehouse.settings import Settings
 from lakehouse.tables import tables_of
 from lakehouse.thresholds import DeadLetterLimits
-from lakehouse.waiting import Waiting, find_waiting
 from lakehouse.write import Writer, Written
 
 MESSAGES_PER_BATCH = 2**22

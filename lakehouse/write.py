@@ -18,7 +18,6 @@ from pyspark.sql import functions as F  # noqa: N812
 from lakehouse.aside import Aside, duplicate_rows
 from lakehouse.bookmarks import Frontier, LastMessage, Origin, bookmark_properties, read_bookmark
 from lakehouse.completeness import require_complete
-from lakehouse.consume import Range
 from lakehouse.contracts import Contract
 from lakehouse.duplicates import POSITION, find_repeated
 from lakehouse.errors import LakehouseError
@@ -31,7 +30,8 @@ from lakehouse.iceberg.data_file import DataFile
 from lakehouse.iceberg.file_writer import write_rows
 from lakehouse.iceberg.write_target import Layout, layout_of
 from lakehouse.intake import Intake, files_of, first_of
-from lakehouse.last_message import newest
+from lakehouse.kafka.consumer import Range
+from lakehouse.kafka.last_message import newest
 from lakehouse.retry import TransientError
 from lakehouse.slices import Offsets, is_any_of
 from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, raw_table, staging_table, tables_of

@@ -26,7 +26,7 @@ from lakehouse.contracts import CONTRACTS
 from lakehouse.create import create_missing
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import TopicReport, ingest
-from lakehouse.kafka import read_topics
+from lakehouse.kafka.topics import read_topics
 from lakehouse.settings import Settings
 from lakehouse.stack.home import REGION, REPOSITORY, Home, StackSettings
 from lakehouse.tables import CATALOG, TABLES

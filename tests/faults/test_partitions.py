@@ -8,7 +8,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer
 from kills import Ingest
 
 from lakehouse.audit import audit
-from lakehouse.kafka import read_topics
+from lakehouse.kafka.topics import read_topics
 from lakehouse.replay import replay
 from lakehouse.slices import Asked, Offsets
 

@@ -26,7 +26,7 @@ from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
 from lakehouse.intake import Intake
-from lakehouse.kafka import read_topics
+from lakehouse.kafka.topics import read_topics
 from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka
 from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES, tables_of

@@ -20,7 +20,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
 from lakehouse.iceberg.commit import replace as replace_rows
 from lakehouse.ingest import ingest
-from lakehouse.kafka import read_topics
+from lakehouse.kafka.topics import read_topics
 from lakehouse.maintenance import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.tables import (

@@ -16,7 +16,7 @@ from lakehouse.iceberg.commit import TableMovedError, append
 from lakehouse.iceberg.file_writer import write_rows
 from lakehouse.iceberg.write_target import layout_of
 from lakehouse.ingest import ingest
-from lakehouse.kafka import read_topics
+from lakehouse.kafka.topics import read_topics
 from lakehouse.maintenance import RETAINED_SNAPSHOTS, compact, expire
 from lakehouse.tables import DEAD_LETTERS, STG_USER_EVENTS
 

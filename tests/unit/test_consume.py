@@ -6,10 +6,10 @@ from typing import ClassVar
 import pytest
 from confluent_kafka import KafkaError
 
-from lakehouse import consume as module
-from lakehouse.consume import Range, consume
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.decode import judge
+from lakehouse.kafka import consumer as module
+from lakehouse.kafka.consumer import Range, consume
 from lakehouse.retry import TransientError
 
 GOOD = (

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from lakehouse.consume import Range
 from lakehouse.held import is_among
 from lakehouse.iceberg.data_file import partition_value
 from lakehouse.iceberg.file_writer import FileWriter
@@ -27,6 +26,7 @@ from lakehouse.intake import (
     event_keys,
     first_of,
 )
+from lakehouse.kafka.consumer import Range
 
 SCHEMA = pa.schema([pa.field("user_id", pa.string()), pa.field("at", pa.timestamp("us", tz="UTC"))])
 BY_DAY_AND_USER = (

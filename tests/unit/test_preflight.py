@@ -9,7 +9,7 @@ from lakehouse.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
 from lakehouse.accepted import AcceptedTopic, Gap
 from lakehouse.bookmarks import Bookmark, Origin
 from lakehouse.errors import LakehouseError
-from lakehouse.kafka import Topic
+from lakehouse.kafka.topics import Topic
 from lakehouse.preflight import Plan, accept, plan
 from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS
 

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from lakehouse.contracts import HEADERS
 from lakehouse.decode import SOURCE_COLUMNS, UNREADABLE_HEADERS, readable
 from lakehouse.errors import LakehouseError
-from lakehouse.generations import in_kafka
+from lakehouse.kafka.generations import in_kafka
 from lakehouse.retry import TransientError
 
 MESSAGES_PER_BATCH = 5000

@@ -7,12 +7,12 @@ from typing import NamedTuple
 from confluent_kafka import IsolationLevel, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from lakehouse.consume import peek
 from lakehouse.errors import LakehouseError
-from lakehouse.kafka import TIMEOUT_SECONDS, client_options, offsets_of
+from lakehouse.kafka.consumer import peek
+from lakehouse.kafka.topics import TIMEOUT_SECONDS, client_options, offsets_of
 from lakehouse.settings import Settings
 
-log = logging.getLogger("lakehouse.waiting")
+log = logging.getLogger("lakehouse.kafka.open_transactions")
 
 
 class Waiting(NamedTuple):

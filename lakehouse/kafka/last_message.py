@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 
 from lakehouse.bookmarks import NO_TOPIC_ID, LastMessage
-from lakehouse.consume import peek
-from lakehouse.generations import generation_of, in_kafka
-from lakehouse.kafka import Topic, client_options
+from lakehouse.kafka.consumer import peek
+from lakehouse.kafka.generations import generation_of, in_kafka
+from lakehouse.kafka.topics import Topic, client_options
 from lakehouse.settings import Settings
 
-log = logging.getLogger("lakehouse.last_message")
+log = logging.getLogger("lakehouse.kafka.last_message")
 
 
 def last_message(records: pa.RecordBatch) -> LastMessage:

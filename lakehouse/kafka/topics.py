@@ -14,13 +14,13 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, Resou
 
 from lakehouse.bookmarks import Frontier, Origin
 from lakehouse.errors import LakehouseError
-from lakehouse.generations import in_kafka, recorded
+from lakehouse.kafka.generations import in_kafka, recorded
 from lakehouse.retry import TransientError
 from lakehouse.settings import Settings
 
 TIMEOUT_SECONDS = 10
 
-log = logging.getLogger("lakehouse.kafka")
+log = logging.getLogger("lakehouse.kafka.topics")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Topics, offsets and messages of Kafka."""
