@@ -36,7 +36,7 @@ from lakehouse.kafka.consumer import Range
 from lakehouse.rows import raw_columns
 from lakehouse.settings import Settings
 from lakehouse.stack.home import Home
-from lakehouse.tables import tables_of
+from lakehouse.tables.definitions import tables_of
 
 
 class Part(Intake):

@@ -13,7 +13,7 @@ from produce import Expected
 
 from lakehouse.stack import class_archive
 from lakehouse.stack.home import REPOSITORY
-from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS
+from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS
 
 OURS = "ingest"
 PEERS = "bench/peers"

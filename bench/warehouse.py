@@ -18,7 +18,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.stack import processes
 from lakehouse.stack.home import REPOSITORY, Home
 from lakehouse.stack.services import Trino
-from lakehouse.tables import STG_USER_EVENTS
+from lakehouse.tables.definitions import STG_USER_EVENTS
 
 CATEGORIES = 40
 TIMEOUT_SECONDS = 3600

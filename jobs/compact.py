@@ -7,10 +7,10 @@ import argparse
 
 from pyspark.sql import SparkSession
 
-from lakehouse.create import create_missing
 from lakehouse.job import run
 from lakehouse.maintenance import compact
 from lakehouse.settings import Settings
+from lakehouse.tables.create import create_missing
 
 
 def main(spark: SparkSession, _settings: Settings) -> None:

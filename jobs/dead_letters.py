@@ -17,12 +17,12 @@ from pyspark.sql import SparkSession
 
 from lakehouse import dead_letters
 from lakehouse.contracts import CONTRACTS, RULES
-from lakehouse.create import create_missing
 from lakehouse.dead_letters import Position, Selection
 from lakehouse.job import run
 from lakehouse.lock import writer_locks
 from lakehouse.report import print_table
 from lakehouse.settings import Settings
+from lakehouse.tables.create import create_missing
 
 
 def parse() -> argparse.Namespace:

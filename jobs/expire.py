@@ -9,10 +9,10 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
-from lakehouse.create import create_missing
 from lakehouse.job import run
 from lakehouse.maintenance import clear_settled_letters, expire
 from lakehouse.settings import Settings
+from lakehouse.tables.create import create_missing
 
 
 def parse() -> argparse.Namespace:

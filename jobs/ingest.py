@@ -17,7 +17,7 @@ from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.job import run
 from lakehouse.settings import Settings
-from lakehouse.tables import TABLES
+from lakehouse.tables.definitions import TABLES
 
 
 def parse() -> argparse.Namespace:

@@ -19,7 +19,7 @@ from lakehouse.intake import Taken, event_keys
 from lakehouse.rows import dead_letter_rows
 from lakehouse.slices import Offsets, is_any_of
 from lakehouse.staged import staged_with
-from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, raw_table, staging_table
+from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, Table, raw_table, staging_table
 
 Files = dict[Table, list[DataFile]]
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.accepted import AcceptedTopic, Gap, accepted_gaps, accepted_topics, as_recorded
 from lakehouse.chunks import in_chunks
 from lakehouse.conservation import (
     DEAD,
@@ -32,7 +31,6 @@ from lakehouse.conservation import (
     problems,
 )
 from lakehouse.contracts import CONTRACTS, Contract
-from lakehouse.create import create_missing
 from lakehouse.evidence import (
     PROVEN,
     Pinned,
@@ -54,7 +52,22 @@ from lakehouse.kafka.generations import generation_of
 from lakehouse.kafka.topics import read_topics
 from lakehouse.lock import writer_locks
 from lakehouse.settings import Settings
-from lakehouse.tables import DEAD_LETTERS, DUPLICATES, TABLES, Table, raw_table, staging_table
+from lakehouse.tables.accepted import (
+    AcceptedTopic,
+    Gap,
+    accepted_gaps,
+    accepted_topics,
+    as_recorded,
+)
+from lakehouse.tables.create import create_missing
+from lakehouse.tables.definitions import (
+    DEAD_LETTERS,
+    DUPLICATES,
+    TABLES,
+    Table,
+    raw_table,
+    staging_table,
+)
 
 
 @dataclass(frozen=True)

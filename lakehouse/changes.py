@@ -21,7 +21,7 @@ from lakehouse.placement import (
     STAGED,
 )
 from lakehouse.rows import dead_letter_rows, messages_of
-from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, staging_table
+from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, Table, staging_table
 
 
 @dataclass(frozen=True)

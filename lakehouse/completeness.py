@@ -12,7 +12,7 @@ from lakehouse.kafka.consumer import Range
 from lakehouse.kafka.generations import in_kafka
 from lakehouse.kafka.topics import is_compacted
 from lakehouse.retry import TransientError
-from lakehouse.tables import DEAD_LETTERS, raw_table, staging_table
+from lakehouse.tables.definitions import DEAD_LETTERS, raw_table, staging_table
 
 _FIX = "Nothing was committed: run this again, and report it if it stays"
 

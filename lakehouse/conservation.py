@@ -10,9 +10,9 @@ from typing import NamedTuple
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.accepted import Gap
-from lakehouse.bookmarks import Frontier
 from lakehouse.chunks import in_chunks, patterns_of
+from lakehouse.tables.accepted import Gap
+from lakehouse.tables.bookmarks import Frontier
 
 KAFKA, LEDGER, RAW, STAGED, DUPLICATE = "kafka", "ledger", "raw", "staged", "duplicate"
 # Of a dead letter: open or discarded; or settled, so that its row must be elsewhere.

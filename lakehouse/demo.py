@@ -22,7 +22,7 @@ from lakehouse.errors import LakehouseError, reported
 from lakehouse.stack import artifacts, processes
 from lakehouse.stack.home import REPOSITORY, Home, StackSettings
 from lakehouse.stack.services import Trino
-from lakehouse.tables import staging_table
+from lakehouse.tables.definitions import staging_table
 
 # Mart -> the order in which its top rows are shown.
 MARTS = {

@@ -8,7 +8,6 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.bookmarks import Frontier, Origin, read_bookmark
 from lakehouse.conservation import (
     DEAD,
     DUPLICATE,
@@ -29,7 +28,8 @@ from lakehouse.kafka.generations import with_recorded_partitions
 from lakehouse.kafka.topics import Topic, client_options
 from lakehouse.settings import Settings
 from lakehouse.slices import is_at_or_past
-from lakehouse.tables import AUDITS, DEAD_LETTERS, Table
+from lakehouse.tables.bookmarks import Frontier, Origin, read_bookmark
+from lakehouse.tables.definitions import AUDITS, DEAD_LETTERS, Table
 
 # The places that are tables, in the order of the columns of ops.audits.
 PROVEN = (RAW, STAGED, DEAD, DUPLICATE)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from lakehouse.bookmarks import Frontier, LastMessage
+from lakehouse.tables.bookmarks import Frontier, LastMessage
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from lakehouse.bookmarks import is_bookmark
 from lakehouse.iceberg.catalog import as_dict, iceberg_table, snapshots
-from lakehouse.tables import Table
+from lakehouse.tables.bookmarks import is_bookmark
+from lakehouse.tables.definitions import Table
 
 # A property of each snapshot that our code commits: the name of the job.
 JOB = "lakehouse.job"

@@ -15,10 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
 from lakehouse.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
-from lakehouse.accepted import accepted_gaps, accepted_topics
-from lakehouse.bookmarks import Frontier, first_offsets, read_bookmark
 from lakehouse.contracts import CONTRACTS, Contract
-from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
 from lakehouse.kafka.consumer import Range
@@ -37,7 +34,10 @@ from lakehouse.preflight import Plan, accept, named_gap, plan
 from lakehouse.remedies import remedy
 from lakehouse.retry import cause, is_transient, retrying
 from lakehouse.settings import Settings
-from lakehouse.tables import tables_of
+from lakehouse.tables.accepted import accepted_gaps, accepted_topics
+from lakehouse.tables.bookmarks import Frontier, first_offsets, read_bookmark
+from lakehouse.tables.create import create_missing
+from lakehouse.tables.definitions import tables_of
 from lakehouse.thresholds import DeadLetterLimits
 from lakehouse.write import Writer, Written
 

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 from xxhash import xxh64_intdigest
 
-from lakehouse.bookmarks import Frontier, LastMessage
 from lakehouse.contracts import Contract
 from lakehouse.decode import judge, spare_worker, take
 from lakehouse.extent import Extent, Rejections
@@ -27,7 +26,8 @@ from lakehouse.iceberg.write_target import Layout
 from lakehouse.kafka.consumer import Range, consume
 from lakehouse.kafka.last_message import last_message, newest
 from lakehouse.rows import letter_columns, raw_columns, staged_columns
-from lakehouse.tables import DEAD_LETTERS, Table, raw_table, staging_table
+from lakehouse.tables.bookmarks import Frontier, LastMessage
+from lakehouse.tables.definitions import DEAD_LETTERS, Table, raw_table, staging_table
 
 # A task for less costs more than it saves.
 MESSAGES_PER_TASK = 50_000

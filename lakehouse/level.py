@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from pyspark.sql import DataFrame, SparkSession
 
-from lakehouse.bookmarks import Frontier, bookmark_properties, read_bookmark
 from lakehouse.contracts import Contract
 from lakehouse.iceberg.commit import append
 from lakehouse.slices import Asked, Offsets, is_any_of
-from lakehouse.tables import tables_of
+from lakehouse.tables.bookmarks import Frontier, bookmark_properties, read_bookmark
+from lakehouse.tables.definitions import tables_of
 
 log = logging.getLogger("lakehouse.level")
 

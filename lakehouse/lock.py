@@ -27,7 +27,7 @@ from lakehouse.iceberg.catalog import existing_table
 from lakehouse.iceberg.warehouse import Warehouse
 from lakehouse.retry import cause as cause_of
 from lakehouse.s3_object import S3Object, Version, catalog_properties
-from lakehouse.tables import TABLES
+from lakehouse.tables.definitions import TABLES
 
 # The store's clock is read from headers that cut off the fraction of the second.
 STORE_CLOCK_SECONDS = 1

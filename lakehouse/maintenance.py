@@ -9,13 +9,13 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from lakehouse.bookmarks import newest_bookmarks
 from lakehouse.clock import checked_now
 from lakehouse.errors import LakehouseError
 from lakehouse.history import marked
 from lakehouse.iceberg.catalog import iceberg_table, java_class, snapshots
 from lakehouse.iceberg.commit import TableMovedError, append
-from lakehouse.tables import CATALOG, DEAD_LETTERS, TABLES, Table
+from lakehouse.tables.bookmarks import newest_bookmarks
+from lakehouse.tables.definitions import CATALOG, DEAD_LETTERS, TABLES, Table
 
 RETAINED_SNAPSHOTS = 10
 # To put bookmarks into the newest snapshot, where others commit to the table at the same time.

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pyspark.sql import SparkSession
 
 from lakehouse.acceptance import Acceptance, NamedGap, NamedTopic, command
-from lakehouse.accepted import AcceptedTopic, Gap, as_recorded, record_gaps, record_topic
-from lakehouse.bookmarks import Bookmark, Frontier, LastMessage, Origin
 from lakehouse.errors import LakehouseError
 from lakehouse.kafka.generations import generation_of
 from lakehouse.kafka.topics import Topic
-from lakehouse.tables import ACCEPTED_TOPICS, Table
+from lakehouse.tables.accepted import AcceptedTopic, Gap, as_recorded, record_gaps, record_topic
+from lakehouse.tables.bookmarks import Bookmark, Frontier, LastMessage, Origin
+from lakehouse.tables.definitions import ACCEPTED_TOPICS, Table
 
 log = logging.getLogger("lakehouse.preflight")
 

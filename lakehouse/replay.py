@@ -11,7 +11,6 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.changes import Change, Placement, Tables
 from lakehouse.contracts import CONTRACTS, Contract
-from lakehouse.create import create_missing
 from lakehouse.dead_letters import DISCARDED, IS_OPEN
 from lakehouse.decode import decode
 from lakehouse.duplicates import POSITION
@@ -32,7 +31,8 @@ from lakehouse.placement import (
 )
 from lakehouse.settings import Settings
 from lakehouse.slices import Asked, Slice, slices
-from lakehouse.tables import DEAD_LETTERS, DUPLICATES, tables_of
+from lakehouse.tables.create import create_missing
+from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, tables_of
 from lakehouse.write import unless_moved
 
 MESSAGES_PER_SLICE = 1_000_000

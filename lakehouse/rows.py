@@ -11,7 +11,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.contracts import Contract
 from lakehouse.decode import SOURCE_COLUMNS, VERDICT_COLUMNS
-from lakehouse.tables import DEAD_LETTERS
+from lakehouse.tables.definitions import DEAD_LETTERS
 
 PREFIX_BYTES = 1024
 _POSITION = SOURCE_COLUMNS[:3]

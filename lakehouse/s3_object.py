@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import as_dict, java_class
-from lakehouse.tables import CATALOG
+from lakehouse.tables.definitions import CATALOG
 
 NOT_FOUND = 404
 # Without it a connection that went dead holds a call for several times 30 s.

@@ -20,7 +20,7 @@ from lakehouse.held import is_in
 from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.iceberg.write_target import FIELD_ID, Layout, object_key
 from lakehouse.intake import event_keys
-from lakehouse.tables import Table
+from lakehouse.tables.definitions import Table
 
 # Keys differ in their first bits: as many as make a table of 16 MB, which rules out most keys.
 _BITS = 24

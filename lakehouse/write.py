@@ -16,7 +16,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.aside import Aside, duplicate_rows
-from lakehouse.bookmarks import Frontier, LastMessage, Origin, bookmark_properties, read_bookmark
 from lakehouse.completeness import require_complete
 from lakehouse.contracts import Contract
 from lakehouse.duplicates import POSITION, find_repeated
@@ -34,7 +33,21 @@ from lakehouse.kafka.consumer import Range
 from lakehouse.kafka.last_message import newest
 from lakehouse.retry import TransientError
 from lakehouse.slices import Offsets, is_any_of
-from lakehouse.tables import DEAD_LETTERS, DUPLICATES, Table, raw_table, staging_table, tables_of
+from lakehouse.tables.bookmarks import (
+    Frontier,
+    LastMessage,
+    Origin,
+    bookmark_properties,
+    read_bookmark,
+)
+from lakehouse.tables.definitions import (
+    DEAD_LETTERS,
+    DUPLICATES,
+    Table,
+    raw_table,
+    staging_table,
+    tables_of,
+)
 
 # Of one append, where others commit to the table at the same time.
 ATTEMPTS = 5

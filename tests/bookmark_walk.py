@@ -12,10 +12,10 @@ from lakehouses import new_session
 from pyspark.sql import SparkSession
 
 from lakehouse import maintenance
-from lakehouse.bookmarks import Origin, bookmark_properties, read_bookmark
 from lakehouse.iceberg.catalog import iceberg_table, snapshots
 from lakehouse.iceberg.commit import append
-from lakehouse.tables import DEAD_LETTERS, Table
+from lakehouse.tables.bookmarks import Origin, bookmark_properties, read_bookmark
+from lakehouse.tables.definitions import DEAD_LETTERS, Table
 
 HERE = Origin("cluster", "topic")
 TOPICS = ("user-events", "product-metadata")

@@ -7,7 +7,7 @@ from typing import Any
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
-from lakehouse.tables import Table
+from lakehouse.tables.definitions import Table
 
 
 def java_class(jvm: Any, name: str) -> Any:

@@ -9,12 +9,12 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from lakehouse.bookmarks import carried_forward
 from lakehouse.history import JOB, marked
 from lakehouse.iceberg.catalog import iceberg_table, java_class, json_mapper, snapshots
 from lakehouse.iceberg.data_file import DataFile
 from lakehouse.retry import cause
-from lakehouse.tables import Table
+from lakehouse.tables.bookmarks import carried_forward
+from lakehouse.tables.definitions import Table
 
 # A branch that a killed process left behind holds its snapshots no longer than this.
 BRANCH_AGE_MS = 24 * 60 * 60 * 1000

@@ -16,7 +16,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import as_dict, fields_of, iceberg_table, java_class
 from lakehouse.iceberg.column_stats import Column
 from lakehouse.s3_object import catalog_properties
-from lakehouse.tables import Table
+from lakehouse.tables.definitions import Table
 
 # By default 3 attempts, after waits of milliseconds.
 ATTEMPTS = 8

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from lakehouse.bookmarks import NO_TOPIC_ID, LastMessage
 from lakehouse.kafka.consumer import peek
 from lakehouse.kafka.generations import generation_of, in_kafka
 from lakehouse.kafka.topics import Topic, client_options
 from lakehouse.settings import Settings
+from lakehouse.tables.bookmarks import NO_TOPIC_ID, LastMessage
 
 log = logging.getLogger("lakehouse.kafka.last_message")
 

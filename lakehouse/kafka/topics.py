@@ -12,11 +12,11 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
-from lakehouse.bookmarks import Frontier, Origin
 from lakehouse.errors import LakehouseError
 from lakehouse.kafka.generations import in_kafka, recorded
 from lakehouse.retry import TransientError
 from lakehouse.settings import Settings
+from lakehouse.tables.bookmarks import Frontier, Origin
 
 TIMEOUT_SECONDS = 10
 

@@ -13,8 +13,6 @@ from broker import EVENT
 from pyarrow import fs
 
 from lakehouse import maintenance
-from lakehouse.accepted import Gap, accepted_gaps, record_gaps, record_topic
-from lakehouse.bookmarks import Origin
 from lakehouse.dead_letters import Selection, discard
 from lakehouse.dead_letters import replay as dead_letters_replay
 from lakehouse.errors import LakehouseError
@@ -23,7 +21,9 @@ from lakehouse.replay import replay as replay_raw
 from lakehouse.slices import Asked
 from lakehouse.stack import processes
 from lakehouse.stack.services import Trino
-from lakehouse.tables import (
+from lakehouse.tables.accepted import Gap, accepted_gaps, record_gaps, record_topic
+from lakehouse.tables.bookmarks import Origin
+from lakehouse.tables.definitions import (
     DEAD_LETTERS,
     RAW_PRODUCT_METADATA,
     RAW_USER_EVENTS,

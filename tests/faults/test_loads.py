@@ -6,7 +6,7 @@ from broker import EVENT
 from confluent_kafka import Producer
 from pyarrow.fs import FileSelector
 
-from lakehouse.tables import DEAD_LETTERS, RAW_USER_EVENTS, STG_USER_EVENTS
+from lakehouse.tables.definitions import DEAD_LETTERS, RAW_USER_EVENTS, STG_USER_EVENTS
 
 NOW = datetime.now(UTC)
 

@@ -12,7 +12,6 @@ from faults.proxy import Fault, FaultProxy, Rule, fault_proxy, share
 from lakehouses import new_session
 
 from lakehouse import write
-from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import commit
 from lakehouse.iceberg.catalog import current_snapshot
@@ -21,7 +20,8 @@ from lakehouse.maintenance import expire
 from lakehouse.s3_object import catalog_properties
 from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka, ObjectStore
-from lakehouse.tables import STG_USER_EVENTS, TABLES, Table
+from lakehouse.tables.create import create_missing
+from lakehouse.tables.definitions import STG_USER_EVENTS, TABLES, Table
 
 EVENT = (
     '{{"event_id":"e{id}","user_id":"u","product_id":"P1","event_type":"view",'

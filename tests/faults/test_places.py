@@ -8,13 +8,13 @@ from broker import EVENT
 from lakehouses import new_session
 
 from lakehouse.audit import audit
-from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.ingest import ingest
 from lakehouse.lock import writer_lock
 from lakehouse.s3_object import catalog_properties
-from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES
+from lakehouse.tables.create import create_missing
+from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.replay import replay
 from lakehouse.slices import Asked, Offsets
-from lakehouse.tables import DEAD_LETTERS, DUPLICATES, STG_USER_EVENTS
+from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, STG_USER_EVENTS
 
 TABLES = (STG_USER_EVENTS, DUPLICATES, DEAD_LETTERS)
 STAGED = STG_USER_EVENTS.identifier

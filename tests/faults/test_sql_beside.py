@@ -15,7 +15,7 @@ from lakehouse.iceberg.catalog import iceberg_table
 from lakehouse.ingest import ingest
 from lakehouse.replay import replay
 from lakehouse.slices import Asked
-from lakehouse.tables import STG_USER_EVENTS, TABLES
+from lakehouse.tables.definitions import STG_USER_EVENTS, TABLES
 
 pytestmark = pytest.mark.usefixtures("topics")
 PRICED = EVENT.replace("view", "purchase").replace("{{}}", '{{"price":10.5,"quantity":2}}')

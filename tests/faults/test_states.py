@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from lakehouse import maintenance, write
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, snapshots
-from lakehouse.tables import USER_EVENTS, tables_of
+from lakehouse.tables.definitions import USER_EVENTS, tables_of
 
 STATES = int(os.environ.get("STATES", 3))
 STEPS = 10

@@ -20,8 +20,6 @@ from confluent_kafka.admin import (
 
 from lakehouse import ingest as ingest_module
 from lakehouse.acceptance import Acceptance, NamedGap, NamedTopic
-from lakehouse.accepted import Gap
-from lakehouse.bookmarks import NO_TOPIC_ID, read_bookmark
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
@@ -29,7 +27,9 @@ from lakehouse.intake import Intake
 from lakehouse.kafka.topics import read_topics
 from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka
-from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES, tables_of
+from lakehouse.tables.accepted import Gap
+from lakehouse.tables.bookmarks import NO_TOPIC_ID, read_bookmark
+from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES, tables_of
 
 EVENT = (
     '{{"event_id":"{}","user_id":"u","product_id":"P1","event_type":"view",'

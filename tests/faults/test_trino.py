@@ -14,7 +14,7 @@ from lakehouse.ingest import ingest
 from lakehouse.stack import processes
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.stack.services import Trino
-from lakehouse.tables import STG_USER_EVENTS
+from lakehouse.tables.definitions import STG_USER_EVENTS
 
 TRAFFIC = ("--events=2000", "--products=50", "--users=100", "--days=3", "--seed=3")
 BUILD = ("dbt", "run")

@@ -23,7 +23,7 @@ from lakehouse.ingest import ingest
 from lakehouse.kafka.topics import read_topics
 from lakehouse.maintenance import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
-from lakehouse.tables import (
+from lakehouse.tables.definitions import (
     ACCEPTED_GAPS,
     DEAD_LETTERS,
     DUPLICATES,

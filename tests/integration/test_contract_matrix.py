@@ -12,7 +12,7 @@ from contract_matrix import CASES, NOW, Case
 
 from lakehouse.contracts import CONTRACTS
 from lakehouse.ingest import ingest
-from lakehouse.tables import raw_table, staging_table
+from lakehouse.tables.definitions import raw_table, staging_table
 
 LARGEST = 32 * 2**20
 # A compacted topic takes no message without a key.

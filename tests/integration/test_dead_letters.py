@@ -17,7 +17,7 @@ from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import _Run, ingest
 from lakehouse.maintenance import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
-from lakehouse.tables import DEAD_LETTERS, STG_USER_EVENTS
+from lakehouse.tables.definitions import DEAD_LETTERS, STG_USER_EVENTS
 
 pytestmark = pytest.mark.usefixtures("topics")
 # Other tests' letters are of another day.

@@ -9,7 +9,6 @@ from broker import EVENT
 from confluent_kafka import ConsumerGroupTopicPartitions
 
 from lakehouse import ingest as ingest_module
-from lakehouse.bookmarks import read_bookmark
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.commit import TableMovedError, append
@@ -18,7 +17,8 @@ from lakehouse.iceberg.write_target import layout_of
 from lakehouse.ingest import ingest
 from lakehouse.kafka.topics import read_topics
 from lakehouse.maintenance import RETAINED_SNAPSHOTS, compact, expire
-from lakehouse.tables import DEAD_LETTERS, STG_USER_EVENTS
+from lakehouse.tables.bookmarks import read_bookmark
+from lakehouse.tables.definitions import DEAD_LETTERS, STG_USER_EVENTS
 
 pytestmark = pytest.mark.usefixtures("topics")
 produce = partial(broker.produce, key="u")

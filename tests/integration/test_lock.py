@@ -15,11 +15,11 @@ import pytest
 from broker import produce
 
 from lakehouse.audit import audit
-from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest import ingest
 from lakehouse.lock import WriterLock, writer_lock
 from lakehouse.s3_object import S3Object, catalog_properties
+from lakehouse.tables.create import create_missing
 
 pytestmark = pytest.mark.usefixtures("stack")
 LEASE = 1.2

@@ -6,10 +6,10 @@ import pytest
 from bookmark_walk import MOST_SNAPSHOTS, Walk, local_session
 
 from lakehouse import clock, maintenance
-from lakehouse.create import create_missing
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table
-from lakehouse.tables import TABLES
+from lakehouse.tables.create import create_missing
+from lakehouse.tables.definitions import TABLES
 
 
 def versions(spark) -> list[str]:

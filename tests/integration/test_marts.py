@@ -19,7 +19,7 @@ from lakehouse.ingest import ingest
 from lakehouse.maintenance import compact
 from lakehouse.replay import replay
 from lakehouse.slices import Asked, Offsets
-from lakehouse.tables import STG_USER_EVENTS
+from lakehouse.tables.definitions import STG_USER_EVENTS
 
 # Days on which no other test has an event.
 FIRST_DAY, LAST_DAY = date(2025, 5, 1), date(2025, 5, 4)

@@ -9,7 +9,7 @@ from broker import EVENT
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.maintenance import compact
-from lakehouse.tables import STG_USER_EVENTS
+from lakehouse.tables.definitions import STG_USER_EVENTS
 
 pytestmark = pytest.mark.usefixtures("topics")
 produce = partial(broker.produce, key="u")

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lakehouse.accepted import AcceptedTopic, Gap
 from lakehouse.audit import Audit
 from lakehouse.stack.home import REPOSITORY
+from lakehouse.tables.accepted import AcceptedTopic, Gap
 
 SINCE = datetime(2026, 3, 5, 10, tzinfo=UTC)
 RESULT = Audit(

@@ -1,4 +1,4 @@
-from lakehouse.bookmarks import Origin, bookmark_properties
+from lakehouse.tables.bookmarks import Origin, bookmark_properties
 
 
 def test_a_bookmark_names_its_topic_and_where_that_is():

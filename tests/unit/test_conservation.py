@@ -1,7 +1,6 @@
 import pytest
 from chispa import assert_df_equality
 
-from lakehouse.accepted import Gap
 from lakehouse.conservation import (
     DEAD,
     DUPLICATE,
@@ -19,6 +18,7 @@ from lakehouse.conservation import (
     patterns,
     problems,
 )
+from lakehouse.tables.accepted import Gap
 
 # Raw and staging have come to offset 10 of partition 0, the dead letters to 8.
 BOUNDS = Bounds({RAW: {0: 10}, STAGED: {0: 10}, DEAD: {0: 8}, DUPLICATE: {0: 10}})

@@ -16,7 +16,7 @@ from lakehouse.contracts import __main__ as command
 from lakehouse.contracts.payloads import EventType, Id, Price
 from lakehouse.contracts.schema import FOLDER, incompatibilities, json_schema, publish
 from lakehouse.errors import LakehouseError
-from lakehouse.tables import TABLES
+from lakehouse.tables.definitions import TABLES
 
 REPOSITORY = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

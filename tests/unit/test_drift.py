@@ -2,8 +2,8 @@
 
 import pytest
 
-from lakehouse.drift import alteration, never_had
-from lakehouse.tables import RAW_USER_EVENTS, STG_PRODUCT_METADATA, TABLES
+from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_PRODUCT_METADATA, TABLES
+from lakehouse.tables.drift import alteration, never_had
 
 # As Iceberg gives out ids, written by hand.
 OURS = [

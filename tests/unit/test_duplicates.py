@@ -7,7 +7,7 @@ from chispa import assert_df_equality
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.duplicates import MAX_RANGES, find_repeated
-from lakehouse.tables import STG_USER_EVENTS
+from lakehouse.tables.definitions import STG_USER_EVENTS
 
 DAY = datetime(2026, 3, 5, tzinfo=UTC)
 REPEATED = """kafka_partition INT, kafka_offset BIGINT, kafka_timestamp TIMESTAMP, event_id STRING,

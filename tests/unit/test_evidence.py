@@ -1,7 +1,7 @@
 from chispa import assert_df_equality
 
 from lakehouse.evidence import letter_places, table_places
-from lakehouse.tables import STG_USER_EVENTS
+from lakehouse.tables.definitions import STG_USER_EVENTS
 
 PLACES = "partition INT, offset BIGINT, place STRING"
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 import pytest
 
 from lakehouse.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
-from lakehouse.accepted import AcceptedTopic, Gap
-from lakehouse.bookmarks import Bookmark, Origin
 from lakehouse.errors import LakehouseError
 from lakehouse.kafka.topics import Topic
 from lakehouse.preflight import Plan, accept, plan
-from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS
+from lakehouse.tables.accepted import AcceptedTopic, Gap
+from lakehouse.tables.bookmarks import Bookmark, Origin
+from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS
 
 HERE = Origin("cluster", "topic")
 ANEW = Origin("cluster", "anew")

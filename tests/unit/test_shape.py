@@ -8,14 +8,14 @@ import pyarrow.compute as pc
 import pytest
 
 from lakehouse import chunks
-from lakehouse.accepted import Gap
 from lakehouse.chunks import patterns_of, seen
 from lakehouse.conservation import DEAD, DUPLICATE, KAFKA, PLACES, RAW, STAGED, Bounds, patterns
 from lakehouse.dead_letters import Position, Selection
 from lakehouse.evidence import past
 from lakehouse.held import held_of, is_among
 from lakehouse.slices import Asked, Offsets, Slice, is_any_of
-from lakehouse.tables import STG_USER_EVENTS
+from lakehouse.tables.accepted import Gap
+from lakehouse.tables.definitions import STG_USER_EVENTS
 
 PARTITIONS = 1000
 MESSAGES = 30

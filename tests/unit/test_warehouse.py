@@ -6,7 +6,7 @@ import pytest
 
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.warehouse import Warehouse
-from lakehouse.tables import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES
+from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES
 
 
 def test_the_default_warehouse_keeps_raw_and_locks_beside_it():

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (the name that PySpark's users know)
 
 from lakehouse.iceberg.catalog import as_dict, iceberg_table, snapshots
-from lakehouse.tables import Table
+from lakehouse.tables.definitions import Table
 
 # Partition -> the first offset that the table has not seen.
 Frontier = dict[int, int]
@@ -21,7 +21,7 @@ _PROPERTY = "lakehouse.bookmark."
 # In a snapshot that carries the newest bookmark of every topic: no older one needs to be read.
 _COMPLETE = {"lakehouse.bookmarks": "complete"}
 
-log = logging.getLogger("lakehouse.bookmarks")
+log = logging.getLogger("lakehouse.tables.bookmarks")
 
 
 class Origin(NamedTuple):

@@ -11,12 +11,12 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from lakehouse.drift import Alteration, Schema, alteration, never_had
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import existing_table, java_class
 from lakehouse.iceberg.warehouse import Warehouse
 from lakehouse.s3_object import catalog_properties
-from lakehouse.tables import CATALOG, TABLES, Table
+from lakehouse.tables.definitions import CATALOG, TABLES, Table
+from lakehouse.tables.drift import Alteration, Schema, alteration, never_had
 
 # Enough to tell what a folder is used for.
 MAX_OBJECTS = 1000

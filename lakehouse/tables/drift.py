@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from lakehouse.tables import Table
+from lakehouse.tables.definitions import Table
 
 # A schema as Iceberg's specification has it in JSON, its fields alone.
 Schema = list[dict[str, Any]]

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.bookmarks import Origin
 from lakehouse.iceberg.catalog import iceberg_table
 from lakehouse.kafka.topics import Topic
-from lakehouse.tables import ACCEPTED_GAPS, ACCEPTED_TOPICS, Table
+from lakehouse.tables.bookmarks import Origin
+from lakehouse.tables.definitions import ACCEPTED_GAPS, ACCEPTED_TOPICS, Table
 
-log = logging.getLogger("lakehouse.accepted")
+log = logging.getLogger("lakehouse.tables.accepted")
 
 
 class Gap(NamedTuple):

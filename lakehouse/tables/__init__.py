@@ -1,0 +1,1 @@
+"""The tables of this lakehouse: their definitions, and what their snapshots record."""
