@@ -19,7 +19,7 @@ from lakehouse import dead_letters
 from lakehouse.contracts import CONTRACTS, RULES
 from lakehouse.dead_letters import Position, Selection
 from lakehouse.job import run
-from lakehouse.lock import writer_locks
+from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.report import print_table
 from lakehouse.settings import Settings
 from lakehouse.tables.create import create_missing

@@ -50,7 +50,7 @@ from lakehouse.findings import OTHER_CONTENT, Finding, another_topic, findings_o
 from lakehouse.history import changes_by_others
 from lakehouse.kafka.generations import generation_of
 from lakehouse.kafka.topics import read_topics
-from lakehouse.lock import writer_locks
+from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.settings import Settings
 from lakehouse.tables.accepted import (
     AcceptedTopic,

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import java_class
-from lakehouse.s3_object import catalog_properties
+from lakehouse.locks.s3_object import catalog_properties
 from lakehouse.tables.definitions import CATALOG
 
 # NTP keeps clocks within seconds; a mistaken time zone is an hour or more.

@@ -29,7 +29,7 @@ from lakehouse.kafka.topics import (
     read_topics,
     source_options,
 )
-from lakehouse.lock import writer_locks
+from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.preflight import Plan, accept, named_gap, plan
 from lakehouse.remedies import remedy
 from lakehouse.retry import cause, is_transient, retrying

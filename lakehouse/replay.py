@@ -15,7 +15,7 @@ from lakehouse.dead_letters import DISCARDED, IS_OPEN
 from lakehouse.decode import decode
 from lakehouse.duplicates import POSITION
 from lakehouse.level import level
-from lakehouse.lock import writer_locks
+from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.placement import (
     NEW_DUPLICATE,
     NEW_LETTER,

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import as_dict, fields_of, iceberg_table, java_class
 from lakehouse.iceberg.column_stats import Column
-from lakehouse.s3_object import catalog_properties
+from lakehouse.locks.s3_object import catalog_properties
 from lakehouse.tables.definitions import Table
 
 # By default 3 attempts, after waits of milliseconds.

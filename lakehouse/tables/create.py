@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import existing_table, java_class
 from lakehouse.iceberg.warehouse import Warehouse
-from lakehouse.s3_object import catalog_properties
+from lakehouse.locks.s3_object import catalog_properties
 from lakehouse.tables.definitions import CATALOG, TABLES, Table
 from lakehouse.tables.drift import Alteration, Schema, alteration, never_had
 

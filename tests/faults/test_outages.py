@@ -16,8 +16,8 @@ from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import commit
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.commit import append
+from lakehouse.locks.s3_object import catalog_properties
 from lakehouse.maintenance import expire
-from lakehouse.s3_object import catalog_properties
 from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka, ObjectStore
 from lakehouse.tables.create import create_missing

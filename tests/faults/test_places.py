@@ -11,8 +11,8 @@ from lakehouse.audit import audit
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.ingest import ingest
-from lakehouse.lock import writer_lock
-from lakehouse.s3_object import catalog_properties
+from lakehouse.locks.s3_object import catalog_properties
+from lakehouse.locks.writer_lock import writer_lock
 from lakehouse.tables.create import create_missing
 from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES
 

@@ -10,8 +10,8 @@ import sys
 from pyspark.java_gateway import launch_gateway
 
 from lakehouse.errors import LakehouseError
-from lakehouse.lock import WriterLock
-from lakehouse.s3_object import S3Object
+from lakehouse.locks.s3_object import S3Object
+from lakehouse.locks.writer_lock import WriterLock
 
 topic, lease = sys.argv[1:]
 stored = S3Object(launch_gateway().jvm, json.loads(input()), f"locks/{topic}.json")

@@ -17,8 +17,8 @@ from broker import produce
 from lakehouse.audit import audit
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest import ingest
-from lakehouse.lock import WriterLock, writer_lock
-from lakehouse.s3_object import S3Object, catalog_properties
+from lakehouse.locks.s3_object import S3Object, catalog_properties
+from lakehouse.locks.writer_lock import WriterLock, writer_lock
 from lakehouse.tables.create import create_missing
 
 pytestmark = pytest.mark.usefixtures("stack")

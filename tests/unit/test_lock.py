@@ -6,8 +6,8 @@ import time
 import pytest
 
 from lakehouse.errors import LakehouseError
-from lakehouse.lock import WriterLock
-from lakehouse.s3_object import S3Object, Version
+from lakehouse.locks.s3_object import S3Object, Version
+from lakehouse.locks.writer_lock import WriterLock
 
 
 class Store:

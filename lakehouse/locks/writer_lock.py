@@ -25,8 +25,8 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import existing_table
 from lakehouse.iceberg.warehouse import Warehouse
+from lakehouse.locks.s3_object import S3Object, Version, catalog_properties
 from lakehouse.retry import cause as cause_of
-from lakehouse.s3_object import S3Object, Version, catalog_properties
 from lakehouse.tables.definitions import TABLES
 
 # The store's clock is read from headers that cut off the fraction of the second.
@@ -37,7 +37,7 @@ NO_ETAG = '"of-no-version"'
 # Unlike time.monotonic, it goes on while the machine is suspended.
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-log = logging.getLogger("lakehouse.lock")
+log = logging.getLogger("lakehouse.locks.writer_lock")
 
 
 @dataclass(frozen=True)

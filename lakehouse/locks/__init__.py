@@ -1,0 +1,1 @@
+"""Locks that keep two writers of a topic apart."""
