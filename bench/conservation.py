@@ -33,7 +33,7 @@ from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import ingest
 from lakehouse.intake import Intake, Taken
 from lakehouse.kafka.consumer import Range
-from lakehouse.rows import raw_columns
+from lakehouse.messages.rows import raw_columns
 from lakehouse.settings import Settings
 from lakehouse.stack.home import Home
 from lakehouse.tables.definitions import tables_of

@@ -28,8 +28,8 @@ from generator.messages import Message
 from generator.progress import Progress
 from generator.publish import Publisher, connect
 from lakehouse.contracts import KAFKA_COLUMNS, USER_EVENTS
-from lakehouse.decode import MESSAGE_COLUMNS, SOURCE_COLUMNS, decode
 from lakehouse.errors import reported
+from lakehouse.messages.decode import MESSAGE_COLUMNS, SOURCE_COLUMNS, decode
 
 CLEAN, POISON = "clean", "poison"
 COST_LIMIT, SPEED_LIMIT = 1.10, 1 / 3

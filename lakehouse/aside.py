@@ -9,16 +9,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
-from lakehouse.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, compared, repeated_in
 from lakehouse.extent import Rejections
-from lakehouse.held import Held, held_of, is_among, is_in
 from lakehouse.iceberg.data_file import DataFile
 from lakehouse.iceberg.file_writer import read_rows, rewrite, write_rows
 from lakehouse.iceberg.write_target import Layout
 from lakehouse.intake import Taken, event_keys
-from lakehouse.rows import dead_letter_rows
+from lakehouse.messages.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, compared, repeated_in
+from lakehouse.messages.offset_sets import Held, held_of, is_among, is_in
+from lakehouse.messages.rows import dead_letter_rows
+from lakehouse.messages.staged_ids import staged_with
 from lakehouse.slices import Offsets, is_any_of
-from lakehouse.staged import staged_with
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, Table, raw_table, staging_table
 
 Files = dict[Table, list[DataFile]]

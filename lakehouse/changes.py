@@ -9,9 +9,10 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.aside import duplicate_rows
 from lakehouse.contracts import Contract
-from lakehouse.duplicates import POSITION
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.commit import replace
+from lakehouse.messages.duplicates import POSITION
+from lakehouse.messages.rows import dead_letter_rows, messages_of
 from lakehouse.placement import (
     NEW_DUPLICATE,
     NEW_LETTER,
@@ -20,7 +21,6 @@ from lakehouse.placement import (
     SETTLED_AS,
     STAGED,
 )
-from lakehouse.rows import dead_letter_rows, messages_of
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, Table, staging_table
 
 

@@ -15,9 +15,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.chunks import SEEN, seen
-from lakehouse.decode import spare_worker
 from lakehouse.kafka.consumer import SILENCE_SECONDS, Range
 from lakehouse.kafka.generations import in_kafka
+from lakehouse.messages.decode import spare_worker
 from lakehouse.retry import TransientError
 
 MESSAGES_PER_TASK = 100_000

@@ -18,14 +18,14 @@ from pyspark.sql import SparkSession
 from xxhash import xxh64_intdigest
 
 from lakehouse.contracts import Contract
-from lakehouse.decode import judge, spare_worker, take
 from lakehouse.extent import Extent, Rejections
-from lakehouse.held import Held, is_among
 from lakehouse.iceberg.file_writer import DataFile, FileWriter, remove
 from lakehouse.iceberg.write_target import Layout
 from lakehouse.kafka.consumer import Range, consume
 from lakehouse.kafka.last_message import last_message, newest
-from lakehouse.rows import letter_columns, raw_columns, staged_columns
+from lakehouse.messages.decode import judge, spare_worker, take
+from lakehouse.messages.offset_sets import Held, is_among
+from lakehouse.messages.rows import letter_columns, raw_columns, staged_columns
 from lakehouse.tables.bookmarks import Frontier, LastMessage
 from lakehouse.tables.definitions import DEAD_LETTERS, Table, raw_table, staging_table
 

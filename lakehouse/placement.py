@@ -9,7 +9,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
 from lakehouse.dead_letters import DISCARDED, DUPLICATE, REPLAYED
-from lakehouse.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, find_repeated
+from lakehouse.messages.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, find_repeated
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, Table, staging_table
 
 # Where a message belongs: for the last two, where it is already.

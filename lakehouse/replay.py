@@ -12,10 +12,10 @@ from pyspark.sql import DataFrame, SparkSession
 from lakehouse.changes import Change, Placement, Tables
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.dead_letters import DISCARDED, IS_OPEN
-from lakehouse.decode import decode
-from lakehouse.duplicates import POSITION
 from lakehouse.level import level
 from lakehouse.locks.writer_lock import writer_locks
+from lakehouse.messages.decode import decode
+from lakehouse.messages.duplicates import POSITION
 from lakehouse.placement import (
     NEW_DUPLICATE,
     NEW_LETTER,

@@ -18,10 +18,8 @@ from pyspark.sql import functions as F  # noqa: N812
 from lakehouse.aside import Aside, duplicate_rows
 from lakehouse.completeness import require_complete
 from lakehouse.contracts import Contract
-from lakehouse.duplicates import POSITION, find_repeated
 from lakehouse.errors import LakehouseError
 from lakehouse.extent import Extent
-from lakehouse.held import Held, held_of
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table, snapshots
 from lakehouse.iceberg.commit import TableMovedError, append
 from lakehouse.iceberg.commit import replace as replace_rows
@@ -31,6 +29,8 @@ from lakehouse.iceberg.write_target import Layout, layout_of
 from lakehouse.intake import Intake, files_of, first_of
 from lakehouse.kafka.consumer import Range
 from lakehouse.kafka.last_message import newest
+from lakehouse.messages.duplicates import POSITION, find_repeated
+from lakehouse.messages.offset_sets import Held, held_of
 from lakehouse.retry import TransientError
 from lakehouse.slices import Offsets, is_any_of
 from lakehouse.tables.bookmarks import (

@@ -12,9 +12,9 @@ import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from lakehouse.contracts import HEADERS
-from lakehouse.decode import SOURCE_COLUMNS, UNREADABLE_HEADERS, readable
 from lakehouse.errors import LakehouseError
 from lakehouse.kafka.generations import in_kafka
+from lakehouse.messages.decode import SOURCE_COLUMNS, UNREADABLE_HEADERS, readable
 from lakehouse.retry import TransientError
 
 MESSAGES_PER_BATCH = 5000

@@ -7,9 +7,9 @@ import pytest
 from confluent_kafka import KafkaError
 
 from lakehouse.contracts import USER_EVENTS
-from lakehouse.decode import judge
 from lakehouse.kafka import consumer as module
 from lakehouse.kafka.consumer import Range, consume
+from lakehouse.messages.decode import judge
 from lakehouse.retry import TransientError
 
 GOOD = (

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from lakehouse.contracts import HEADERS, USER_EVENTS
-from lakehouse.decode import decode_batch, judge, spare_worker
+from lakehouse.messages.decode import decode_batch, judge, spare_worker
 
 GOOD = (
     b'{"event_id":"e1","user_id":"u1","product_id":"P1","event_type":"view",'

@@ -6,7 +6,7 @@ import pytest
 from chispa import assert_df_equality
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from lakehouse.duplicates import MAX_RANGES, find_repeated
+from lakehouse.messages.duplicates import MAX_RANGES, find_repeated
 from lakehouse.tables.definitions import STG_USER_EVENTS
 
 DAY = datetime(2026, 3, 5, tzinfo=UTC)

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from lakehouse.held import is_among
 from lakehouse.iceberg.data_file import partition_value
 from lakehouse.iceberg.file_writer import FileWriter
 from lakehouse.iceberg.write_target import FIELD_ID, Partition, _with_ids, object_key
@@ -27,6 +26,7 @@ from lakehouse.intake import (
     first_of,
 )
 from lakehouse.kafka.consumer import Range
+from lakehouse.messages.offset_sets import is_among
 
 SCHEMA = pa.schema([pa.field("user_id", pa.string()), pa.field("at", pa.timestamp("us", tz="UTC"))])
 BY_DAY_AND_USER = (

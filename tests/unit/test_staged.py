@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh64_intdigest
 
-from lakehouse.duplicates import MAX_RANGES, ranges_around, repeated_in
 from lakehouse.iceberg.write_target import FIELD_ID
-from lakehouse.staged import ROWS, Filter, matching, with_key
+from lakehouse.messages.duplicates import MAX_RANGES, ranges_around, repeated_in
+from lakehouse.messages.staged_ids import ROWS, Filter, matching, with_key
 
 # Many with the same first bits, and both ends.
 keys = st.lists(

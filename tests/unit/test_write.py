@@ -8,8 +8,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.contracts import HEADERS as HEADERS_TYPE
 from lakehouse.contracts import USER_EVENTS
-from lakehouse.decode import SOURCE_COLUMNS, decoded_schema
-from lakehouse.rows import dead_letter_rows, messages_of, raw_columns
+from lakehouse.messages.decode import SOURCE_COLUMNS, decoded_schema
+from lakehouse.messages.rows import dead_letter_rows, messages_of, raw_columns
 from lakehouse.tables.definitions import DEAD_LETTERS, RAW_USER_EVENTS
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)

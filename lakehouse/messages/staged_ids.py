@@ -15,18 +15,18 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from lakehouse.duplicates import KEY, ranges_around, within
-from lakehouse.held import is_in
 from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.iceberg.write_target import FIELD_ID, Layout, object_key
 from lakehouse.intake import event_keys
+from lakehouse.messages.duplicates import KEY, ranges_around, within
+from lakehouse.messages.offset_sets import is_in
 from lakehouse.tables.definitions import Table
 
 # Keys differ in their first bits: as many as make a table of 16 MB, which rules out most keys.
 _BITS = 24
 ROWS = 2**14
 
-log = logging.getLogger("lakehouse.staged")
+log = logging.getLogger("lakehouse.messages.staged_ids")
 
 
 def staged_with(

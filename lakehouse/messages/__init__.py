@@ -1,0 +1,1 @@
+"""What becomes of a message: steps that ingest, replay and dead letters share."""
