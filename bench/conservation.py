@@ -25,13 +25,14 @@ from services import broker, console, session, store, temporary_home
 
 from generator.progress import Progress
 from generator.publish import Publisher, connect, create_topics
-from lakehouse import intake, write
 from lakehouse.audit import audit
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import reported
 from lakehouse.iceberg.catalog import current_snapshot
-from lakehouse.ingest import ingest
-from lakehouse.intake import Intake, Taken
+from lakehouse.ingest import task as intake
+from lakehouse.ingest import writer as write
+from lakehouse.ingest.run import ingest
+from lakehouse.ingest.task import Intake, Taken
 from lakehouse.kafka.consumer import Range
 from lakehouse.messages.rows import raw_columns
 from lakehouse.settings import Settings

@@ -12,9 +12,9 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
-from lakehouse.acceptance import Acceptance, NamedGap, NamedTopic
 from lakehouse.iceberg.catalog import current_snapshot
-from lakehouse.ingest import ingest
+from lakehouse.ingest.acceptance import Acceptance, NamedGap, NamedTopic
+from lakehouse.ingest.run import ingest
 from lakehouse.job import run
 from lakehouse.settings import Settings
 from lakehouse.tables.definitions import TABLES

@@ -7,10 +7,10 @@ from datetime import datetime
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.aside import duplicate_rows
 from lakehouse.contracts import Contract
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.commit import replace
+from lakehouse.ingest.redelivered import duplicate_rows
 from lakehouse.messages.duplicates import POSITION
 from lakehouse.messages.rows import dead_letter_rows, messages_of
 from lakehouse.placement import (

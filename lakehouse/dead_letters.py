@@ -10,10 +10,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import CONTRACTS, Contract
+from lakehouse.ingest.writer import settle, stage_missing
 from lakehouse.messages.decode import decode
 from lakehouse.messages.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION
 from lakehouse.tables.definitions import DEAD_LETTERS, raw_table
-from lakehouse.write import settle, stage_missing
 
 REPLAYED = "replayed"
 DUPLICATE = "duplicate"

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from lakehouse.changes import Change, Placement, Tables
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.dead_letters import DISCARDED, IS_OPEN
+from lakehouse.ingest.writer import unless_moved
 from lakehouse.level import level
 from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.messages.decode import decode
@@ -33,7 +34,6 @@ from lakehouse.settings import Settings
 from lakehouse.slices import Asked, Slice, slices
 from lakehouse.tables.create import create_missing
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, tables_of
-from lakehouse.write import unless_moved
 
 MESSAGES_PER_SLICE = 1_000_000
 # The position, as raw calls it.

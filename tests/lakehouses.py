@@ -24,7 +24,7 @@ from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wai
 from lakehouse.audit import Audit, audit
 from lakehouse.contracts import CONTRACTS
 from lakehouse.iceberg.catalog import current_snapshot
-from lakehouse.ingest import TopicReport, ingest
+from lakehouse.ingest.run import TopicReport, ingest
 from lakehouse.kafka.topics import read_topics
 from lakehouse.settings import Settings
 from lakehouse.stack.home import REGION, REPOSITORY, Home, StackSettings

@@ -17,7 +17,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.iceberg.write_target import FIELD_ID, Layout, object_key
-from lakehouse.intake import event_keys
+from lakehouse.ingest.task import event_keys
 from lakehouse.messages.duplicates import KEY, ranges_around, within
 from lakehouse.messages.offset_sets import is_in
 from lakehouse.tables.definitions import Table

@@ -23,8 +23,8 @@ def stored(lakehouse, folder: str) -> set[str]:
 
 def test_more_bytes_than_a_batch_may_have_are_committed_in_several(lakehouse, monkeypatch):
     """Two tasks begin with 30 messages each, and end after 16: what the second read is too far."""
-    monkeypatch.setattr("lakehouse.intake.MESSAGES_PER_TASK", 30)
-    monkeypatch.setattr("lakehouse.intake.BYTES_PER_BATCH", 16_000)
+    monkeypatch.setattr("lakehouse.ingest.task.MESSAGES_PER_TASK", 30)
+    monkeypatch.setattr("lakehouse.ingest.task.BYTES_PER_BATCH", 16_000)
     lakehouse.create_topics(1)
     filling = '"note":"' + 1000 * "x" + '",'
     values = [EVENT.format(id=number).replace("{", "{" + filling, 1) for number in range(60)]

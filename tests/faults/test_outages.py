@@ -11,11 +11,11 @@ import pytest
 from faults.proxy import Fault, FaultProxy, Rule, fault_proxy, share
 from lakehouses import new_session
 
-from lakehouse import write
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import commit
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.commit import append
+from lakehouse.ingest import writer as write
 from lakehouse.locks.s3_object import catalog_properties
 from lakehouse.maintenance import expire
 from lakehouse.stack import processes

@@ -10,7 +10,7 @@ from lakehouses import new_session
 from lakehouse.audit import audit
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class
-from lakehouse.ingest import ingest
+from lakehouse.ingest.run import ingest
 from lakehouse.locks.s3_object import catalog_properties
 from lakehouse.locks.writer_lock import writer_lock
 from lakehouse.tables.create import create_missing

@@ -12,7 +12,7 @@ from broker import EVENT, produce
 from lakehouse.audit import audit
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table
-from lakehouse.ingest import ingest
+from lakehouse.ingest.run import ingest
 from lakehouse.replay import replay
 from lakehouse.slices import Asked
 from lakehouse.tables.definitions import STG_USER_EVENTS, TABLES

@@ -18,12 +18,12 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from lakehouse import ingest as ingest_module
-from lakehouse.acceptance import Acceptance, NamedGap, NamedTopic
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
-from lakehouse.intake import Intake
+from lakehouse.ingest import run as ingest_module
+from lakehouse.ingest.acceptance import Acceptance, NamedGap, NamedTopic
+from lakehouse.ingest.task import Intake
 from lakehouse.kafka.topics import read_topics
 from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka
@@ -467,7 +467,7 @@ def test_a_bookmark_of_before_last_messages_were_noted_goes_on(
 ):
     send("a")
     with monkeypatch.context() as patch:
-        patch.setattr("lakehouse.write.newest", lambda _: {})
+        patch.setattr("lakehouse.ingest.writer.newest", lambda _: {})
         assert taken_in() == (1, 1, 0)
     assert not read_bookmark(lakehouse.spark, RAW_USER_EVENTS, "user-events").last_messages
     send("b")

@@ -10,7 +10,7 @@ import pytest
 from expected_marts import MARTS, assert_as_generated
 
 from lakehouse.iceberg.catalog import current_snapshot
-from lakehouse.ingest import ingest
+from lakehouse.ingest.run import ingest
 from lakehouse.stack import processes
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.stack.services import Trino

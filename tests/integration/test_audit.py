@@ -19,7 +19,7 @@ from lakehouse.dead_letters import Selection, discard
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
 from lakehouse.iceberg.commit import replace as replace_rows
-from lakehouse.ingest import ingest
+from lakehouse.ingest.run import ingest
 from lakehouse.kafka.topics import read_topics
 from lakehouse.maintenance import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY

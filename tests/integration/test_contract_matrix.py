@@ -11,7 +11,7 @@ from confluent_kafka.admin import (
 from contract_matrix import CASES, NOW, Case
 
 from lakehouse.contracts import CONTRACTS
-from lakehouse.ingest import ingest
+from lakehouse.ingest.run import ingest
 from lakehouse.tables.definitions import raw_table, staging_table
 
 LARGEST = 32 * 2**20

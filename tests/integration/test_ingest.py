@@ -8,13 +8,13 @@ import pytest
 from broker import EVENT
 from confluent_kafka import ConsumerGroupTopicPartitions
 
-from lakehouse import ingest as ingest_module
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.commit import TableMovedError, append
 from lakehouse.iceberg.file_writer import write_rows
 from lakehouse.iceberg.write_target import layout_of
-from lakehouse.ingest import ingest
+from lakehouse.ingest import run as ingest_module
+from lakehouse.ingest.run import ingest
 from lakehouse.kafka.topics import read_topics
 from lakehouse.maintenance import RETAINED_SNAPSHOTS, compact, expire
 from lakehouse.tables.bookmarks import read_bookmark
@@ -139,7 +139,7 @@ def test_a_failure_between_two_tables_leaves_each_message_once(spark, settings, 
         return append(spark, table, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr("lakehouse.write.append", append_but_letters)
+        patch.setattr("lakehouse.ingest.writer.append", append_but_letters)
         with pytest.raises(LakehouseError, match="run the same command again"):
             ingest(spark, settings)
     assert places(query, "torn") == (2, 1, 0)

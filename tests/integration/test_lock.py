@@ -16,7 +16,7 @@ from broker import produce
 
 from lakehouse.audit import audit
 from lakehouse.errors import LakehouseError
-from lakehouse.ingest import ingest
+from lakehouse.ingest.run import ingest
 from lakehouse.locks.s3_object import S3Object, catalog_properties
 from lakehouse.locks.writer_lock import WriterLock, writer_lock
 from lakehouse.tables.create import create_missing

@@ -15,7 +15,7 @@ from generator.messages import Message
 from generator.progress import Progress
 from generator.publish import Publisher
 from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS
-from lakehouse.ingest import ingest
+from lakehouse.ingest.run import ingest
 from lakehouse.maintenance import compact
 from lakehouse.replay import replay
 from lakehouse.slices import Asked, Offsets

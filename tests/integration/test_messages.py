@@ -4,7 +4,7 @@ import wire
 from broker import EVENT
 from wire import Record
 
-from lakehouse.ingest import ingest
+from lakehouse.ingest.run import ingest
 
 
 def test_a_header_whose_name_is_not_utf8_stops_nothing_and_is_kept(spark, settings, topics, query):

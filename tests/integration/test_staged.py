@@ -7,7 +7,7 @@ import pytest
 from broker import EVENT
 
 from lakehouse.iceberg.catalog import current_snapshot
-from lakehouse.ingest import ingest
+from lakehouse.ingest.run import ingest
 from lakehouse.maintenance import compact
 from lakehouse.tables.definitions import STG_USER_EVENTS
 

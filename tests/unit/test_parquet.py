@@ -17,7 +17,7 @@ from pyarrow import fs
 from lakehouse.iceberg.data_file import partition_value
 from lakehouse.iceberg.file_writer import FileWriter
 from lakehouse.iceberg.write_target import FIELD_ID, Partition, _with_ids, object_key
-from lakehouse.intake import (
+from lakehouse.ingest.task import (
     MESSAGES_PER_TASK,
     Taken,
     _parts,
@@ -233,7 +233,7 @@ def test_what_was_read_beyond_a_task_that_ended_early_is_not_kept():
 
 
 def test_large_messages_are_asked_for_in_equal_shares_of_the_partitions(monkeypatch):
-    monkeypatch.setattr("lakehouse.intake.BYTES_PER_BATCH", 4000)
+    monkeypatch.setattr("lakehouse.ingest.task.BYTES_PER_BATCH", 4000)
     asked = [Range(0, 10, 70), Range(1, 0, 20), Range(2, 5, 6)]
     assert first_of(asked, 0.0) == asked
     assert first_of(asked, 4000 / 81) == asked

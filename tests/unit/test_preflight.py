@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lakehouse.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
 from lakehouse.errors import LakehouseError
+from lakehouse.ingest.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
+from lakehouse.ingest.starting_offsets import Plan, accept, plan
 from lakehouse.kafka.topics import Topic
-from lakehouse.preflight import Plan, accept, plan
 from lakehouse.tables.accepted import AcceptedTopic, Gap
 from lakehouse.tables.bookmarks import Bookmark, Origin
 from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS

@@ -15,18 +15,18 @@ from typing import TypeVar
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.aside import Aside, duplicate_rows
-from lakehouse.completeness import require_complete
 from lakehouse.contracts import Contract
 from lakehouse.errors import LakehouseError
-from lakehouse.extent import Extent
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table, snapshots
 from lakehouse.iceberg.commit import TableMovedError, append
 from lakehouse.iceberg.commit import replace as replace_rows
 from lakehouse.iceberg.data_file import DataFile
 from lakehouse.iceberg.file_writer import write_rows
 from lakehouse.iceberg.write_target import Layout, layout_of
-from lakehouse.intake import Intake, files_of, first_of
+from lakehouse.ingest.completeness import require_complete
+from lakehouse.ingest.redelivered import Aside, duplicate_rows
+from lakehouse.ingest.results import Extent
+from lakehouse.ingest.task import Intake, files_of, first_of
 from lakehouse.kafka.consumer import Range
 from lakehouse.kafka.last_message import newest
 from lakehouse.messages.duplicates import POSITION, find_repeated
@@ -53,7 +53,7 @@ from lakehouse.tables.definitions import (
 ATTEMPTS = 5
 Result = TypeVar("Result")
 
-log = logging.getLogger("lakehouse.write")
+log = logging.getLogger("lakehouse.ingest.writer")
 # Both topics of a run write to ops.dead_letters, each in a thread of its own.
 _turns: dict[Table, threading.Lock] = defaultdict(threading.Lock)
 

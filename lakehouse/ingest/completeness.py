@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 from lakehouse.contracts import Contract
 from lakehouse.delivered import count_delivered
 from lakehouse.errors import LakehouseError
-from lakehouse.intake import Taken, files_of
+from lakehouse.ingest.task import Taken, files_of
 from lakehouse.kafka.consumer import Range
 from lakehouse.kafka.generations import in_kafka
 from lakehouse.kafka.topics import is_compacted
@@ -16,7 +16,7 @@ from lakehouse.tables.definitions import DEAD_LETTERS, raw_table, staging_table
 
 _FIX = "Nothing was committed: run this again, and report it if it stays"
 
-log = logging.getLogger("lakehouse.completeness")
+log = logging.getLogger("lakehouse.ingest.completeness")
 
 
 def require_complete(

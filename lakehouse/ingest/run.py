@@ -14,10 +14,13 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
-from lakehouse.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.errors import LakehouseError
-from lakehouse.extent import Extent
+from lakehouse.ingest.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
+from lakehouse.ingest.dead_letter_limits import DeadLetterLimits
+from lakehouse.ingest.results import Extent
+from lakehouse.ingest.starting_offsets import Plan, accept, named_gap, plan
+from lakehouse.ingest.writer import Writer, Written
 from lakehouse.kafka.consumer import Range
 from lakehouse.kafka.generations import in_kafka, recorded
 from lakehouse.kafka.last_message import changed_messages
@@ -30,7 +33,6 @@ from lakehouse.kafka.topics import (
     source_options,
 )
 from lakehouse.locks.writer_lock import writer_locks
-from lakehouse.preflight import Plan, accept, named_gap, plan
 from lakehouse.remedies import remedy
 from lakehouse.retry import cause, is_transient, retrying
 from lakehouse.settings import Settings
@@ -38,13 +40,11 @@ from lakehouse.tables.accepted import accepted_gaps, accepted_topics
 from lakehouse.tables.bookmarks import Frontier, first_offsets, read_bookmark
 from lakehouse.tables.create import create_missing
 from lakehouse.tables.definitions import tables_of
-from lakehouse.thresholds import DeadLetterLimits
-from lakehouse.write import Writer, Written
 
 MESSAGES_PER_BATCH = 2**22
 RETRY_MILLISECONDS = 1000
 
-log = logging.getLogger("lakehouse.ingest")
+log = logging.getLogger("lakehouse.ingest.run")
 
 
 @dataclass

@@ -9,11 +9,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
-from lakehouse.extent import Rejections
 from lakehouse.iceberg.data_file import DataFile
 from lakehouse.iceberg.file_writer import read_rows, rewrite, write_rows
 from lakehouse.iceberg.write_target import Layout
-from lakehouse.intake import Taken, event_keys
+from lakehouse.ingest.results import Rejections
+from lakehouse.ingest.task import Taken, event_keys
 from lakehouse.messages.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, compared, repeated_in
 from lakehouse.messages.offset_sets import Held, held_of, is_among, is_in
 from lakehouse.messages.rows import dead_letter_rows

@@ -5,11 +5,11 @@ from collections import Counter
 
 from lakehouse.contracts.rejection import HEADERS_UNREADABLE, UNEXPECTED
 from lakehouse.errors import LakehouseError
-from lakehouse.extent import Extent, Rejections
+from lakehouse.ingest.results import Extent, Rejections
 
 SHOWN_CLASSES = 3
 
-log = logging.getLogger("lakehouse.thresholds")
+log = logging.getLogger("lakehouse.ingest.dead_letter_limits")
 
 
 class DeadLetterLimits:

@@ -5,7 +5,7 @@ Else each of them takes 0.8 CPU-seconds to import it. Named by spark.python.daem
 
 from pyspark.daemon import manager
 
-import lakehouse.intake  # noqa: F401
+import lakehouse.ingest.task  # noqa: F401
 
 if __name__ == "__main__":
     manager()

@@ -18,9 +18,9 @@ from pyspark.sql import SparkSession
 from xxhash import xxh64_intdigest
 
 from lakehouse.contracts import Contract
-from lakehouse.extent import Extent, Rejections
 from lakehouse.iceberg.file_writer import DataFile, FileWriter, remove
 from lakehouse.iceberg.write_target import Layout
+from lakehouse.ingest.results import Extent, Rejections
 from lakehouse.kafka.consumer import Range, consume
 from lakehouse.kafka.last_message import last_message, newest
 from lakehouse.messages.decode import judge, spare_worker, take

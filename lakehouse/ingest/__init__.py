@@ -1,0 +1,1 @@
+"""Kafka -> raw, staging and dead letters, in batches."""
