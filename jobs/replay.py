@@ -15,10 +15,10 @@ from pyspark.sql import SparkSession
 
 from lakehouse.contracts import CONTRACTS
 from lakehouse.job import run
-from lakehouse.replay import replay
+from lakehouse.replay.run import replay
+from lakehouse.replay.slices import Asked, Offsets
 from lakehouse.report import print_table
 from lakehouse.settings import Settings
-from lakehouse.slices import Asked, Offsets
 
 
 def days(text: str) -> tuple[date, date]:

@@ -26,8 +26,8 @@ from lakehouse.delivered import delivered
 from lakehouse.errors import LakehouseError
 from lakehouse.kafka.generations import with_recorded_partitions
 from lakehouse.kafka.topics import Topic, client_options
+from lakehouse.replay.slices import is_at_or_past
 from lakehouse.settings import Settings
-from lakehouse.slices import is_at_or_past
 from lakehouse.tables.bookmarks import Frontier, Origin, read_bookmark
 from lakehouse.tables.definitions import AUDITS, DEAD_LETTERS, Table
 

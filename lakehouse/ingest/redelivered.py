@@ -18,7 +18,7 @@ from lakehouse.messages.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, c
 from lakehouse.messages.offset_sets import Held, held_of, is_among, is_in
 from lakehouse.messages.rows import dead_letter_rows
 from lakehouse.messages.staged_ids import staged_with
-from lakehouse.slices import Offsets, is_any_of
+from lakehouse.replay.slices import Offsets, is_any_of
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, Table, raw_table, staging_table
 
 Files = dict[Table, list[DataFile]]

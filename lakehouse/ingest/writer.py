@@ -31,8 +31,8 @@ from lakehouse.kafka.consumer import Range
 from lakehouse.kafka.last_message import newest
 from lakehouse.messages.duplicates import POSITION, find_repeated
 from lakehouse.messages.offset_sets import Held, held_of
+from lakehouse.replay.slices import Offsets, is_any_of
 from lakehouse.retry import TransientError
-from lakehouse.slices import Offsets, is_any_of
 from lakehouse.tables.bookmarks import (
     Frontier,
     LastMessage,

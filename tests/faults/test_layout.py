@@ -17,8 +17,8 @@ from lakehouse.dead_letters import Selection, discard
 from lakehouse.dead_letters import replay as dead_letters_replay
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class
-from lakehouse.replay import replay as replay_raw
-from lakehouse.slices import Asked
+from lakehouse.replay.run import replay as replay_raw
+from lakehouse.replay.slices import Asked
 from lakehouse.stack import processes
 from lakehouse.stack.services import Trino
 from lakehouse.tables.accepted import Gap, accepted_gaps, record_gaps, record_topic

@@ -9,8 +9,8 @@ from kills import Ingest
 
 from lakehouse.audit import audit
 from lakehouse.kafka.topics import read_topics
-from lakehouse.replay import replay
-from lakehouse.slices import Asked, Offsets
+from lakehouse.replay.run import replay
+from lakehouse.replay.slices import Asked, Offsets
 
 PARTITIONS = 1000
 TOPIC = "user-events"

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from confluent_kafka import TopicPartition
 
-from lakehouse import replay as replay_module
-from lakehouse.changes import Tables
 from lakehouse.contracts import CONTRACTS, USER_EVENTS, Rejected
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
-from lakehouse.replay import replay
-from lakehouse.slices import Asked, Offsets
+from lakehouse.replay import run as replay_module
+from lakehouse.replay.changes import Tables
+from lakehouse.replay.run import replay
+from lakehouse.replay.slices import Asked, Offsets
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, STG_USER_EVENTS
 
 TABLES = (STG_USER_EVENTS, DUPLICATES, DEAD_LETTERS)

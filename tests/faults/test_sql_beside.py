@@ -13,8 +13,8 @@ from lakehouse.audit import audit
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table
 from lakehouse.ingest.run import ingest
-from lakehouse.replay import replay
-from lakehouse.slices import Asked
+from lakehouse.replay.run import replay
+from lakehouse.replay.slices import Asked
 from lakehouse.tables.definitions import STG_USER_EVENTS, TABLES
 
 pytestmark = pytest.mark.usefixtures("topics")

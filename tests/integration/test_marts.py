@@ -17,8 +17,8 @@ from generator.publish import Publisher
 from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS
 from lakehouse.ingest.run import ingest
 from lakehouse.maintenance import compact
-from lakehouse.replay import replay
-from lakehouse.slices import Asked, Offsets
+from lakehouse.replay.run import replay
+from lakehouse.replay.slices import Asked, Offsets
 from lakehouse.tables.definitions import STG_USER_EVENTS
 
 # Days on which no other test has an event.

@@ -13,7 +13,7 @@ from lakehouse.conservation import DEAD, DUPLICATE, KAFKA, PLACES, RAW, STAGED, 
 from lakehouse.dead_letters import Position, Selection
 from lakehouse.evidence import past
 from lakehouse.messages.offset_sets import held_of, is_among
-from lakehouse.slices import Asked, Offsets, Slice, is_any_of
+from lakehouse.replay.slices import Asked, Offsets, Slice, is_any_of
 from lakehouse.tables.accepted import Gap
 from lakehouse.tables.definitions import STG_USER_EVENTS
 

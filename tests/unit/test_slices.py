@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from lakehouse.slices import Asked, Offsets, slices
+from lakehouse.replay.slices import Asked, Offsets, slices
 
 FIRST, SECOND, THIRD = (date(2026, 3, day) for day in (1, 2, 3))
 

@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 from pyspark.sql import DataFrame, SparkSession
 
-from lakehouse.changes import Change, Placement, Tables
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.dead_letters import DISCARDED, IS_OPEN
 from lakehouse.ingest.writer import unless_moved
-from lakehouse.level import level
 from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.messages.decode import decode
 from lakehouse.messages.duplicates import POSITION
-from lakehouse.placement import (
+from lakehouse.replay.catch_up import level
+from lakehouse.replay.changes import Change, Placement, Tables
+from lakehouse.replay.placement import (
     NEW_DUPLICATE,
     NEW_LETTER,
     NEW_ROW,
@@ -30,8 +30,8 @@ from lakehouse.placement import (
     placed,
     repeated_among,
 )
+from lakehouse.replay.slices import Asked, Slice, slices
 from lakehouse.settings import Settings
-from lakehouse.slices import Asked, Slice, slices
 from lakehouse.tables.create import create_missing
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, tables_of
 
@@ -39,7 +39,7 @@ MESSAGES_PER_SLICE = 1_000_000
 # The position, as raw calls it.
 MESSAGE = ["partition", "offset"]
 
-log = logging.getLogger("lakehouse.replay")
+log = logging.getLogger("lakehouse.replay.run")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lakehouse.iceberg.commit import replace
 from lakehouse.ingest.redelivered import duplicate_rows
 from lakehouse.messages.duplicates import POSITION
 from lakehouse.messages.rows import dead_letter_rows, messages_of
-from lakehouse.placement import (
+from lakehouse.replay.placement import (
     NEW_DUPLICATE,
     NEW_LETTER,
     NEW_ROW,

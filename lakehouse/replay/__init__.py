@@ -1,0 +1,1 @@
+"""Raw -> staging, dead letters and duplicates as the contract of today has them."""
