@@ -25,7 +25,7 @@ from services import broker, console, session, store, temporary_home
 
 from generator.progress import Progress
 from generator.publish import Publisher, connect, create_topics
-from lakehouse.audit import audit
+from lakehouse.audit.run import audit
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import reported
 from lakehouse.iceberg.catalog import current_snapshot

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from lakehouse.audit import Audit, audit
-from lakehouse.conservation import PartitionCount
+from lakehouse.audit.conservation import PartitionCount
+from lakehouse.audit.run import Audit, audit
 from lakehouse.job import run
 from lakehouse.kafka.generations import recorded
 from lakehouse.report import print_table

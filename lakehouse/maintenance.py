@@ -9,9 +9,9 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from lakehouse.audit.foreign_changes import marked
 from lakehouse.clock import checked_now
 from lakehouse.errors import LakehouseError
-from lakehouse.history import marked
 from lakehouse.iceberg.catalog import iceberg_table, java_class, snapshots
 from lakehouse.iceberg.commit import TableMovedError, append
 from lakehouse.tables.bookmarks import newest_bookmarks

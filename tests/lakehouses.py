@@ -21,7 +21,7 @@ from pyarrow import fs
 from pyspark.sql import SparkSession
 from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_fixed
 
-from lakehouse.audit import Audit, audit
+from lakehouse.audit.run import Audit, audit
 from lakehouse.contracts import CONTRACTS
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest.run import TopicReport, ingest

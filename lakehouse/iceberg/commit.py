@@ -9,7 +9,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from lakehouse.history import JOB, marked
+from lakehouse.audit.foreign_changes import JOB, marked
 from lakehouse.iceberg.catalog import iceberg_table, java_class, json_mapper, snapshots
 from lakehouse.iceberg.data_file import DataFile
 from lakehouse.retry import cause

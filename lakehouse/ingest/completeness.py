@@ -4,8 +4,8 @@ import logging
 
 from pyspark.sql import SparkSession
 
+from lakehouse.audit.delivered import count_delivered
 from lakehouse.contracts import Contract
-from lakehouse.delivered import count_delivered
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest.task import Taken, files_of
 from lakehouse.kafka.consumer import Range

@@ -7,7 +7,7 @@ from broker import EVENT
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer
 from kills import Ingest
 
-from lakehouse.audit import audit
+from lakehouse.audit.run import audit
 from lakehouse.kafka.topics import read_topics
 from lakehouse.replay.run import replay
 from lakehouse.replay.slices import Asked, Offsets

@@ -7,7 +7,7 @@ import pytest
 from broker import EVENT
 from lakehouses import new_session
 
-from lakehouse.audit import audit
+from lakehouse.audit.run import audit
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.ingest.run import ingest

@@ -9,7 +9,7 @@ import re
 import pytest
 from broker import EVENT, produce
 
-from lakehouse.audit import audit
+from lakehouse.audit.run import audit
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table
 from lakehouse.ingest.run import ingest

@@ -14,7 +14,7 @@ import pytest
 from lakehouses import FaultHome, session_of, store_of
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.audit import audit
+from lakehouse.audit.run import audit
 from lakehouse.dead_letters import Selection, discard
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
@@ -380,7 +380,7 @@ def test_a_frontier_beyond_the_end_of_the_topic_is_found(found, monkeypatch, ing
         (topic,) = read_topics(settings, names)
         return [replace(topic, latest=topic.latest | {ingested: 1})]
 
-    monkeypatch.setattr("lakehouse.audit.read_topics", cut_short)
+    monkeypatch.setattr("lakehouse.audit.run.read_topics", cut_short)
     findings = found()
     assert findings.keys() == {"not of this topic"}
     assert "Kafka has only come to 1" in str(findings["not of this topic"])

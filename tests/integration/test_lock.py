@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from broker import produce
 
-from lakehouse.audit import audit
+from lakehouse.audit.run import audit
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest.run import ingest
 from lakehouse.locks.s3_object import S3Object, catalog_properties

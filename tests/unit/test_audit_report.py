@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lakehouse.audit import Audit
+from lakehouse.audit.run import Audit
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.tables.accepted import AcceptedTopic, Gap
 

@@ -1,7 +1,7 @@
 import pytest
 from chispa import assert_df_equality
 
-from lakehouse.conservation import (
+from lakehouse.audit.conservation import (
     DEAD,
     DUPLICATE,
     KAFKA,

@@ -7,11 +7,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from lakehouse import chunks
-from lakehouse.chunks import patterns_of, seen
-from lakehouse.conservation import DEAD, DUPLICATE, KAFKA, PLACES, RAW, STAGED, Bounds, patterns
+from lakehouse.audit import offset_chunks as chunks
+from lakehouse.audit.conservation import (
+    DEAD,
+    DUPLICATE,
+    KAFKA,
+    PLACES,
+    RAW,
+    STAGED,
+    Bounds,
+    patterns,
+)
+from lakehouse.audit.observed_offsets import past
+from lakehouse.audit.offset_chunks import patterns_of, seen
 from lakehouse.dead_letters import Position, Selection
-from lakehouse.evidence import past
 from lakehouse.messages.offset_sets import held_of, is_among
 from lakehouse.replay.slices import Asked, Offsets, Slice, is_any_of
 from lakehouse.tables.accepted import Gap

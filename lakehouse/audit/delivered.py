@@ -14,7 +14,7 @@ import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from pyspark.sql import DataFrame, SparkSession
 
-from lakehouse.chunks import SEEN, seen
+from lakehouse.audit.offset_chunks import SEEN, seen
 from lakehouse.kafka.consumer import SILENCE_SECONDS, Range
 from lakehouse.kafka.generations import in_kafka
 from lakehouse.messages.decode import spare_worker

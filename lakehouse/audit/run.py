@@ -14,8 +14,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.chunks import in_chunks
-from lakehouse.conservation import (
+from lakehouse.audit.conservation import (
     DEAD,
     DUPLICATE,
     LEDGER,
@@ -30,8 +29,15 @@ from lakehouse.conservation import (
     patterns_in,
     problems,
 )
-from lakehouse.contracts import CONTRACTS, Contract
-from lakehouse.evidence import (
+from lakehouse.audit.findings import (
+    OTHER_CONTENT,
+    Finding,
+    another_topic,
+    findings_of,
+    frontier_findings,
+)
+from lakehouse.audit.foreign_changes import changes_by_others
+from lakehouse.audit.observed_offsets import (
     PROVEN,
     Pinned,
     Proof,
@@ -45,9 +51,9 @@ from lakehouse.evidence import (
     record_proof,
     table_places,
 )
-from lakehouse.files import damaged_files
-from lakehouse.findings import OTHER_CONTENT, Finding, another_topic, findings_of, frontier_findings
-from lakehouse.history import changes_by_others
+from lakehouse.audit.offset_chunks import in_chunks
+from lakehouse.audit.stored_files import damaged_files
+from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.kafka.generations import generation_of
 from lakehouse.kafka.topics import read_topics
 from lakehouse.locks.writer_lock import writer_locks

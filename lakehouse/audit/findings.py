@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from lakehouse.conservation import PartitionCount, Pattern, Problem
+from lakehouse.audit.conservation import PartitionCount, Pattern, Problem
 
 EXAMPLES = 4
 INGEST = "run jobs/ingest.py again"

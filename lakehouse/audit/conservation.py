@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.chunks import in_chunks, patterns_of
+from lakehouse.audit.offset_chunks import in_chunks, patterns_of
 from lakehouse.tables.accepted import Gap
 from lakehouse.tables.bookmarks import Frontier
 

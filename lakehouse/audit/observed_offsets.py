@@ -8,7 +8,7 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.conservation import (
+from lakehouse.audit.conservation import (
     DEAD,
     DUPLICATE,
     KAFKA,
@@ -19,10 +19,10 @@ from lakehouse.conservation import (
     PartitionCount,
     Pattern,
 )
+from lakehouse.audit.delivered import delivered
 from lakehouse.contracts import CONTRACTS
 from lakehouse.dead_letters import DUPLICATE as OUTCOME_DUPLICATE
 from lakehouse.dead_letters import REPLAYED as OUTCOME_REPLAYED
-from lakehouse.delivered import delivered
 from lakehouse.errors import LakehouseError
 from lakehouse.kafka.generations import with_recorded_partitions
 from lakehouse.kafka.topics import Topic, client_options
