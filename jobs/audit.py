@@ -19,9 +19,9 @@ from pyspark.sql import SparkSession
 
 from lakehouse.audit.conservation import PartitionCount
 from lakehouse.audit.run import Audit, audit
+from lakehouse.console import print_table
 from lakehouse.job import run
 from lakehouse.kafka.generations import recorded
-from lakehouse.report import print_table
 from lakehouse.settings import Settings
 
 

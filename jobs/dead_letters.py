@@ -15,12 +15,12 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
-from lakehouse import dead_letters
+from lakehouse.console import print_table
 from lakehouse.contracts import CONTRACTS, RULES
-from lakehouse.dead_letters import Position, Selection
+from lakehouse.dead_letters import settle as dead_letters
+from lakehouse.dead_letters.settle import Position, Selection
 from lakehouse.job import run
 from lakehouse.locks.writer_lock import writer_locks
-from lakehouse.report import print_table
 from lakehouse.settings import Settings
 from lakehouse.tables.create import create_missing
 

@@ -10,7 +10,7 @@ from functools import partial
 from pyspark.sql import SparkSession
 
 from lakehouse.job import run
-from lakehouse.maintenance import clear_settled_letters, expire
+from lakehouse.maintenance.expire import clear_settled_letters, expire
 from lakehouse.settings import Settings
 from lakehouse.tables.create import create_missing
 

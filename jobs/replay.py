@@ -13,11 +13,11 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
+from lakehouse.console import print_table
 from lakehouse.contracts import CONTRACTS
 from lakehouse.job import run
 from lakehouse.replay.run import replay
 from lakehouse.replay.slices import Asked, Offsets
-from lakehouse.report import print_table
 from lakehouse.settings import Settings
 
 

@@ -11,9 +11,9 @@ import pytest
 from lakehouses import new_session
 from pyspark.sql import SparkSession
 
-from lakehouse import maintenance
 from lakehouse.iceberg.catalog import iceberg_table, snapshots
 from lakehouse.iceberg.commit import append
+from lakehouse.maintenance import expire as maintenance
 from lakehouse.tables.bookmarks import Origin, bookmark_properties, read_bookmark
 from lakehouse.tables.definitions import DEAD_LETTERS, Table
 

@@ -21,8 +21,8 @@ from lakehouse.audit.conservation import (
 )
 from lakehouse.audit.delivered import delivered
 from lakehouse.contracts import CONTRACTS
-from lakehouse.dead_letters import DUPLICATE as OUTCOME_DUPLICATE
-from lakehouse.dead_letters import REPLAYED as OUTCOME_REPLAYED
+from lakehouse.dead_letters.settle import DUPLICATE as OUTCOME_DUPLICATE
+from lakehouse.dead_letters.settle import REPLAYED as OUTCOME_REPLAYED
 from lakehouse.errors import LakehouseError
 from lakehouse.kafka.generations import with_recorded_partitions
 from lakehouse.kafka.topics import Topic, client_options

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
-from lakehouse.dead_letters import DISCARDED, DUPLICATE, REPLAYED
+from lakehouse.dead_letters.settle import DISCARDED, DUPLICATE, REPLAYED
 from lakehouse.messages.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, find_repeated
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, Table, staging_table
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.contracts import CONTRACTS, Contract
-from lakehouse.dead_letters import DISCARDED, IS_OPEN
+from lakehouse.dead_letters.settle import DISCARDED, IS_OPEN
 from lakehouse.ingest.writer import unless_moved
 from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.messages.decode import decode

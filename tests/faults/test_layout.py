@@ -12,11 +12,11 @@ import pytest
 from broker import EVENT
 from pyarrow import fs
 
-from lakehouse import maintenance
-from lakehouse.dead_letters import Selection, discard
-from lakehouse.dead_letters import replay as dead_letters_replay
+from lakehouse.dead_letters.settle import Selection, discard
+from lakehouse.dead_letters.settle import replay as dead_letters_replay
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class
+from lakehouse.maintenance import expire as maintenance
 from lakehouse.replay.run import replay as replay_raw
 from lakehouse.replay.slices import Asked
 from lakehouse.stack import processes

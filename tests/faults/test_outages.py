@@ -17,7 +17,7 @@ from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.commit import append
 from lakehouse.ingest import writer as write
 from lakehouse.locks.s3_object import catalog_properties
-from lakehouse.maintenance import expire
+from lakehouse.maintenance.expire import expire
 from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka, ObjectStore
 from lakehouse.tables.create import create_missing

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from lakehouse import maintenance
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, snapshots
 from lakehouse.ingest import writer as write
+from lakehouse.maintenance import expire as maintenance
 from lakehouse.tables.definitions import USER_EVENTS, tables_of
 
 STATES = int(os.environ.get("STATES", 3))

@@ -15,13 +15,13 @@ from lakehouses import FaultHome, session_of, store_of
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit.run import audit
-from lakehouse.dead_letters import Selection, discard
+from lakehouse.dead_letters.settle import Selection, discard
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
 from lakehouse.iceberg.commit import replace as replace_rows
 from lakehouse.ingest.run import ingest
 from lakehouse.kafka.topics import read_topics
-from lakehouse.maintenance import clear_settled_letters
+from lakehouse.maintenance.expire import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.tables.definitions import (
     ACCEPTED_GAPS,

@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from broker import produce
 
-from lakehouse import dead_letters
 from lakehouse.contracts import CONTRACTS, USER_EVENTS
-from lakehouse.dead_letters import Position, Selection
+from lakehouse.dead_letters import settle as dead_letters
+from lakehouse.dead_letters.settle import Position, Selection
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import writer as write
 from lakehouse.ingest.run import _Run, ingest
-from lakehouse.maintenance import clear_settled_letters
+from lakehouse.maintenance.expire import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.tables.definitions import DEAD_LETTERS, STG_USER_EVENTS
 

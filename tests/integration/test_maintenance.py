@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from bookmark_walk import MOST_SNAPSHOTS, Walk, local_session
 
-from lakehouse import clock, maintenance
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table
+from lakehouse.maintenance import clock
+from lakehouse.maintenance import expire as maintenance
 from lakehouse.tables.create import create_missing
 from lakehouse.tables.definitions import TABLES
 

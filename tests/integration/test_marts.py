@@ -16,7 +16,7 @@ from generator.progress import Progress
 from generator.publish import Publisher
 from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS
 from lakehouse.ingest.run import ingest
-from lakehouse.maintenance import compact
+from lakehouse.maintenance.expire import compact
 from lakehouse.replay.run import replay
 from lakehouse.replay.slices import Asked, Offsets
 from lakehouse.tables.definitions import STG_USER_EVENTS

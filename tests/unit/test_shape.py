@@ -20,7 +20,7 @@ from lakehouse.audit.conservation import (
 )
 from lakehouse.audit.observed_offsets import past
 from lakehouse.audit.offset_chunks import patterns_of, seen
-from lakehouse.dead_letters import Position, Selection
+from lakehouse.dead_letters.settle import Position, Selection
 from lakehouse.messages.offset_sets import held_of, is_among
 from lakehouse.replay.slices import Asked, Offsets, Slice, is_any_of
 from lakehouse.tables.accepted import Gap

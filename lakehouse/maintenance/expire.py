@@ -10,10 +10,10 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from lakehouse.audit.foreign_changes import marked
-from lakehouse.clock import checked_now
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class, snapshots
 from lakehouse.iceberg.commit import TableMovedError, append
+from lakehouse.maintenance.clock import checked_now
 from lakehouse.tables.bookmarks import newest_bookmarks
 from lakehouse.tables.definitions import CATALOG, DEAD_LETTERS, TABLES, Table
 
@@ -21,7 +21,7 @@ RETAINED_SNAPSHOTS = 10
 # To put bookmarks into the newest snapshot, where others commit to the table at the same time.
 ATTEMPTS = 5
 
-log = logging.getLogger("lakehouse.maintenance")
+log = logging.getLogger("lakehouse.maintenance.expire")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Messages that broke their contract: browse them, replay them, discard them."""
