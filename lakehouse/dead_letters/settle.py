@@ -20,7 +20,7 @@ DUPLICATE = "duplicate"
 DISCARDED = "discarded"
 IS_OPEN = "outcome IS NULL"
 
-log = logging.getLogger("lakehouse.dead_letters.settle")
+log = logging.getLogger("lakehouse.dead_letters")
 
 
 @dataclass(frozen=True)

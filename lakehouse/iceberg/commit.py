@@ -19,7 +19,7 @@ from lakehouse.tables.definitions import Table
 # A branch that a killed process left behind holds its snapshots no longer than this.
 BRANCH_AGE_MS = 24 * 60 * 60 * 1000
 
-log = logging.getLogger("lakehouse.iceberg.commit")
+log = logging.getLogger("lakehouse.iceberg")
 
 
 class TableMovedError(Exception):

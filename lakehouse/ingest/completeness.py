@@ -16,7 +16,7 @@ from lakehouse.tables.definitions import DEAD_LETTERS, raw_table, staging_table
 
 _FIX = "Nothing was committed: run this again, and report it if it stays"
 
-log = logging.getLogger("lakehouse.ingest.completeness")
+log = logging.getLogger("lakehouse.ingest")
 
 
 def require_complete(

@@ -9,7 +9,7 @@ from lakehouse.ingest.results import Extent, Rejections
 
 SHOWN_CLASSES = 3
 
-log = logging.getLogger("lakehouse.ingest.dead_letter_limits")
+log = logging.getLogger("lakehouse.ingest")
 
 
 class DeadLetterLimits:

@@ -44,7 +44,7 @@ from lakehouse.tables.definitions import tables_of
 MESSAGES_PER_BATCH = 2**22
 RETRY_MILLISECONDS = 1000
 
-log = logging.getLogger("lakehouse.ingest.run")
+log = logging.getLogger("lakehouse.ingest")
 
 
 @dataclass

@@ -18,7 +18,7 @@ from lakehouse.tables.accepted import AcceptedTopic, Gap, as_recorded, record_ga
 from lakehouse.tables.bookmarks import Bookmark, Frontier, LastMessage, Origin
 from lakehouse.tables.definitions import ACCEPTED_TOPICS, Table
 
-log = logging.getLogger("lakehouse.ingest.starting_offsets")
+log = logging.getLogger("lakehouse.ingest")
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ from lakehouse.tables.definitions import (
 ATTEMPTS = 5
 Result = TypeVar("Result")
 
-log = logging.getLogger("lakehouse.ingest.writer")
+log = logging.getLogger("lakehouse.ingest")
 # Both topics of a run write to ops.dead_letters, each in a thread of its own.
 _turns: dict[Table, threading.Lock] = defaultdict(threading.Lock)
 

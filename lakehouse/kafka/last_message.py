@@ -17,7 +17,7 @@ from lakehouse.kafka.topics import Topic, client_options
 from lakehouse.settings import Settings
 from lakehouse.tables.bookmarks import NO_TOPIC_ID, LastMessage
 
-log = logging.getLogger("lakehouse.kafka.last_message")
+log = logging.getLogger("lakehouse.kafka")
 
 
 def last_message(records: pa.RecordBatch) -> LastMessage:

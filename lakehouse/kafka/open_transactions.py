@@ -12,7 +12,7 @@ from lakehouse.kafka.consumer import peek
 from lakehouse.kafka.topics import TIMEOUT_SECONDS, client_options, offsets_of
 from lakehouse.settings import Settings
 
-log = logging.getLogger("lakehouse.kafka.open_transactions")
+log = logging.getLogger("lakehouse.kafka")
 
 
 class Waiting(NamedTuple):

@@ -20,7 +20,7 @@ from lakehouse.tables.bookmarks import Frontier, Origin
 
 TIMEOUT_SECONDS = 10
 
-log = logging.getLogger("lakehouse.kafka.topics")
+log = logging.getLogger("lakehouse.kafka")
 
 
 @dataclass(frozen=True)

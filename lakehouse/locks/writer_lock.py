@@ -37,7 +37,7 @@ NO_ETAG = '"of-no-version"'
 # Unlike time.monotonic, it goes on while the machine is suspended.
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-log = logging.getLogger("lakehouse.locks.writer_lock")
+log = logging.getLogger("lakehouse.locks")
 
 
 @dataclass(frozen=True)

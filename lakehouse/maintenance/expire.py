@@ -21,7 +21,7 @@ RETAINED_SNAPSHOTS = 10
 # To put bookmarks into the newest snapshot, where others commit to the table at the same time.
 ATTEMPTS = 5
 
-log = logging.getLogger("lakehouse.maintenance.expire")
+log = logging.getLogger("lakehouse.maintenance")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from lakehouse.contracts import KAFKA_COLUMNS, Contract, Rejected
 from lakehouse.contracts.rejection import HEADERS_UNREADABLE, UNEXPECTED
 
-log = logging.getLogger("lakehouse.messages.decode")
+log = logging.getLogger("lakehouse.messages")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Microseconds of the years 1 to 9999: Python knows no others, and Trino fails on a whole file that

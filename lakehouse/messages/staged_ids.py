@@ -26,7 +26,7 @@ from lakehouse.tables.definitions import Table
 _BITS = 24
 ROWS = 2**14
 
-log = logging.getLogger("lakehouse.messages.staged_ids")
+log = logging.getLogger("lakehouse.messages")
 
 
 def staged_with(

@@ -11,7 +11,7 @@ from lakehouse.replay.slices import Asked, Offsets, is_any_of
 from lakehouse.tables.bookmarks import Frontier, bookmark_properties, read_bookmark
 from lakehouse.tables.definitions import tables_of
 
-log = logging.getLogger("lakehouse.replay.catch_up")
+log = logging.getLogger("lakehouse.replay")
 
 
 def level(

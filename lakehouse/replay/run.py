@@ -39,7 +39,7 @@ MESSAGES_PER_SLICE = 1_000_000
 # The position, as raw calls it.
 MESSAGE = ["partition", "offset"]
 
-log = logging.getLogger("lakehouse.replay.run")
+log = logging.getLogger("lakehouse.replay")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lakehouse.kafka.topics import Topic
 from lakehouse.tables.bookmarks import Origin
 from lakehouse.tables.definitions import ACCEPTED_GAPS, ACCEPTED_TOPICS, Table
 
-log = logging.getLogger("lakehouse.tables.accepted")
+log = logging.getLogger("lakehouse.tables")
 
 
 class Gap(NamedTuple):

@@ -21,7 +21,7 @@ _PROPERTY = "lakehouse.bookmark."
 # In a snapshot that carries the newest bookmark of every topic: no older one needs to be read.
 _COMPLETE = {"lakehouse.bookmarks": "complete"}
 
-log = logging.getLogger("lakehouse.tables.bookmarks")
+log = logging.getLogger("lakehouse.tables")
 
 
 class Origin(NamedTuple):
