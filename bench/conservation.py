@@ -33,7 +33,7 @@ from lakehouse.ingest import task as intake
 from lakehouse.ingest import writer as write
 from lakehouse.ingest.run import ingest
 from lakehouse.ingest.task import Intake, Taken
-from lakehouse.kafka.consumer import Range
+from lakehouse.kafka.offsets import Range
 from lakehouse.messages.rows import raw_columns
 from lakehouse.settings import Settings
 from lakehouse.stack.home import Home

@@ -29,7 +29,8 @@ from generator.progress import Progress
 from generator.publish import Publisher, connect
 from lakehouse.contracts import KAFKA_COLUMNS, USER_EVENTS
 from lakehouse.errors import reported
-from lakehouse.messages.decode import MESSAGE_COLUMNS, SOURCE_COLUMNS, decode
+from lakehouse.kafka.records import SOURCE_COLUMNS
+from lakehouse.messages.decode import MESSAGE_COLUMNS, decode
 
 CLEAN, POISON = "clean", "poison"
 COST_LIMIT, SPEED_LIMIT = 1.10, 1 / 3

@@ -13,8 +13,9 @@ from pyspark.sql import SparkSession
 
 from lakehouse.iceberg.catalog import iceberg_table, snapshots
 from lakehouse.iceberg.commit import append
+from lakehouse.kafka.offsets import Origin
 from lakehouse.maintenance import expire as maintenance
-from lakehouse.tables.bookmarks import Origin, bookmark_properties, read_bookmark
+from lakehouse.tables.bookmarks import bookmark_properties, read_bookmark
 from lakehouse.tables.definitions import DEAD_LETTERS, Table
 
 HERE = Origin("cluster", "topic")

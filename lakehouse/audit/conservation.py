@@ -11,8 +11,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit.offset_chunks import in_chunks, patterns_of
+from lakehouse.kafka.offsets import Frontier
 from lakehouse.tables.accepted import Gap
-from lakehouse.tables.bookmarks import Frontier
 
 KAFKA, LEDGER, RAW, STAGED, DUPLICATE = "kafka", "ledger", "raw", "staged", "duplicate"
 # Of a dead letter: open or discarded; or settled, so that its row must be elsewhere.

@@ -15,8 +15,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.audit.offset_chunks import SEEN, seen
-from lakehouse.kafka.consumer import SILENCE_SECONDS, Range
+from lakehouse.kafka.consumer import SILENCE_SECONDS
 from lakehouse.kafka.generations import in_kafka
+from lakehouse.kafka.offsets import Range
 from lakehouse.messages.decode import spare_worker
 from lakehouse.retry import TransientError
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from lakehouse.tables.bookmarks import Frontier, LastMessage
+from lakehouse.kafka.offsets import Frontier, LastMessage
 
 
 @dataclass(frozen=True)

@@ -21,23 +21,19 @@ from lakehouse.ingest.dead_letter_limits import DeadLetterLimits
 from lakehouse.ingest.results import Extent
 from lakehouse.ingest.starting_offsets import Plan, accept, named_gap, plan
 from lakehouse.ingest.writer import Writer, Written
-from lakehouse.kafka.consumer import Range
+from lakehouse.kafka.client import client_options, source_options
+from lakehouse.kafka.consumer_group import publish_frontier
 from lakehouse.kafka.generations import in_kafka, recorded
 from lakehouse.kafka.last_message import changed_messages
+from lakehouse.kafka.offsets import Frontier, Range
 from lakehouse.kafka.open_transactions import Waiting, find_waiting
-from lakehouse.kafka.topics import (
-    Topic,
-    client_options,
-    publish_frontier,
-    read_topics,
-    source_options,
-)
+from lakehouse.kafka.topics import Topic, read_topics
 from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.remedies import remedy
 from lakehouse.retry import cause, is_transient, retrying
 from lakehouse.settings import Settings
 from lakehouse.tables.accepted import accepted_gaps, accepted_topics
-from lakehouse.tables.bookmarks import Frontier, first_offsets, read_bookmark
+from lakehouse.tables.bookmarks import first_offsets, read_bookmark
 from lakehouse.tables.create import create_missing
 from lakehouse.tables.definitions import tables_of
 

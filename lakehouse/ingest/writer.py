@@ -27,19 +27,13 @@ from lakehouse.ingest.completeness import require_complete
 from lakehouse.ingest.redelivered import Aside, duplicate_rows
 from lakehouse.ingest.results import Extent
 from lakehouse.ingest.task import Intake, files_of, first_of
-from lakehouse.kafka.consumer import Range
 from lakehouse.kafka.last_message import newest
+from lakehouse.kafka.offsets import Frontier, LastMessage, Origin, Range
 from lakehouse.messages.duplicates import POSITION, find_repeated
 from lakehouse.messages.offset_sets import Held, held_of
 from lakehouse.replay.slices import Offsets, is_any_of
 from lakehouse.retry import TransientError
-from lakehouse.tables.bookmarks import (
-    Frontier,
-    LastMessage,
-    Origin,
-    bookmark_properties,
-    read_bookmark,
-)
+from lakehouse.tables.bookmarks import bookmark_properties, read_bookmark
 from lakehouse.tables.definitions import (
     DEAD_LETTERS,
     DUPLICATES,

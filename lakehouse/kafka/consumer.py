@@ -1,20 +1,17 @@
 """Ranges of a topic's offsets -> Arrow batches of the messages there, within a task."""
 
-import codecs
 import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
-from operator import methodcaller
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from lakehouse.contracts import HEADERS
 from lakehouse.errors import LakehouseError
 from lakehouse.kafka.generations import in_kafka
-from lakehouse.messages.decode import SOURCE_COLUMNS, UNREADABLE_HEADERS, readable
+from lakehouse.kafka.offsets import Range
+from lakehouse.kafka.records import record_batch
 from lakehouse.retry import TransientError
 
 MESSAGES_PER_BATCH = 5000
@@ -25,14 +22,6 @@ POLL_SECONDS = 0.1
 # A broker that is started again takes less.
 SILENCE_SECONDS = 30
 _LOST = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
-
-
-class Range(NamedTuple):
-    """Offsets of a partition, as the tables number it, from start to before end."""
-
-    partition: int
-    start: int
-    end: int
 
 
 def consume(
@@ -61,7 +50,7 @@ def consume(
         size = _BatchSize()
         for each in ranges:
             for messages in _messages(consumer, topic, each, size):
-                records = _batch(each.partition, messages)
+                records = record_batch(each.partition, messages)
                 size.fit(records)
                 yield each, records
     finally:
@@ -116,9 +105,6 @@ def _messages(
             )
 
 
-_headers_of = methodcaller("headers")
-
-
 def _require_asked_for(topic: str, asked: Range, position: int, found: list[Message]) -> None:
     """TransientError unless the messages are of the partition, and follow each other."""
     partition = in_kafka(asked.partition)
@@ -170,7 +156,7 @@ def peek(options: dict[str, Any], topic: str, offsets: dict[int, int]) -> dict[i
                     continue
                 error = answer.error()
                 if not error:
-                    found[partition] = _batch(partition, [answer])
+                    found[partition] = record_batch(partition, [answer])
                 elif error.code() not in (KafkaError._PARTITION_EOF, *_LOST):
                     _check(error, topic, Range(partition, offsets[partition], offsets[partition]))
                 left.discard(partition)
@@ -205,58 +191,3 @@ def _check(error: KafkaError, topic: str, asked: Range) -> None:
     if error.retriable() or error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
         raise TransientError(f"Kafka failed at {where}: {error.str()}", "Check the broker")
     raise KafkaException(error)
-
-
-def _batch(partition: int, messages: list[Message]) -> pa.RecordBatch:
-    count = len(messages)
-    stamps = [message.timestamp() for message in messages]
-    headers = _headers(messages)
-    columns = [
-        pa.array(np.full(count, partition, np.int32)),
-        pa.array([message.offset() for message in messages], pa.int64()),
-        readable(np.array([at for _, at in stamps], np.int64)),
-        # Kafka's client counts from 1, and 0 is that there is none: Kafka itself has 0 and -1.
-        pa.array(np.array([kind for kind, _ in stamps], np.int32) - 1),
-        pa.array([message.key() for message in messages], pa.binary()),
-        pa.array([message.value() for message in messages], pa.binary()),
-        pa.array(map(_named, headers), HEADERS) if any(headers) else pa.nulls(count, HEADERS),
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=list(SOURCE_COLUMNS))
-
-
-def _headers(messages: list[Message]) -> list[Any]:
-    """The headers of each message, or UNREADABLE_HEADERS.
-
-    Kafka's client (2.16) returns names that are null pointers of C after an error, beside the
-    error. `map` notices that error; a call in a loop does not always, as Python takes a short way
-    to a method that it has called often. And a message must not be asked again.
-    """
-    found: list[Any] = []
-    read = map(_headers_of, messages)
-    with _names_of_any_bytes():
-        while len(found) < len(messages):
-            try:
-                for headers in read:
-                    found.append(headers)
-            except Exception:
-                found.append(UNREADABLE_HEADERS)
-    return found
-
-
-@contextmanager
-def _names_of_any_bytes() -> Iterator[None]:
-    r"""Meanwhile each byte of a header's name that is not UTF-8 becomes \xNN instead of an error.
-
-    Kafka's client decodes names strictly, within C, with no other way to their bytes. What is
-    strict is changed for the process, so nothing else may happen within.
-    """
-    strict = codecs.lookup_error("strict")
-    codecs.register_error("strict", codecs.backslashreplace_errors)
-    try:
-        yield
-    finally:
-        codecs.register_error("strict", strict)
-
-
-def _named(headers: Any) -> list[dict] | None:
-    return [{"key": key, "value": value} for key, value in headers] if headers else None

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
+from lakehouse.kafka.client import client_options
 from lakehouse.kafka.consumer import peek
 from lakehouse.kafka.generations import generation_of, in_kafka
-from lakehouse.kafka.topics import Topic, client_options
+from lakehouse.kafka.offsets import NO_TOPIC_ID, LastMessage
+from lakehouse.kafka.topics import Topic
 from lakehouse.settings import Settings
-from lakehouse.tables.bookmarks import NO_TOPIC_ID, LastMessage
 
 log = logging.getLogger("lakehouse.kafka")
 

@@ -8,8 +8,9 @@ from confluent_kafka import IsolationLevel, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from lakehouse.errors import LakehouseError
+from lakehouse.kafka.client import client_options
 from lakehouse.kafka.consumer import peek
-from lakehouse.kafka.topics import TIMEOUT_SECONDS, client_options, offsets_of
+from lakehouse.kafka.topics import TIMEOUT_SECONDS, offsets_of
 from lakehouse.settings import Settings
 
 log = logging.getLogger("lakehouse.kafka")

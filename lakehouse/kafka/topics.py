@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass, replace
 
 from confluent_kafka import (
-    Consumer,
     IsolationLevel,
     KafkaException,
     TopicCollection,
@@ -14,9 +13,9 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, Resou
 
 from lakehouse.errors import LakehouseError
 from lakehouse.kafka.generations import in_kafka, recorded
+from lakehouse.kafka.offsets import Frontier, Origin
 from lakehouse.retry import TransientError
 from lakehouse.settings import Settings
-from lakehouse.tables.bookmarks import Frontier, Origin
 
 TIMEOUT_SECONDS = 10
 
@@ -46,19 +45,6 @@ class Topic:
             latest=renumbered(self.latest),
             generation=generation,
         )
-
-
-def client_options(settings: Settings) -> dict[str, str]:
-    """For Kafka's own client to read messages: those of aborted transactions are none."""
-    return {
-        "bootstrap.servers": settings.kafka_bootstrap_servers,
-        "isolation.level": "read_committed",
-    }
-
-
-def source_options(settings: Settings) -> dict[str, str]:
-    """The same for Spark's, whose default is to read the aborted ones too."""
-    return {f"kafka.{name}": value for name, value in client_options(settings).items()}
 
 
 def read_topics(settings: Settings, names: list[str]) -> list[Topic]:
@@ -118,26 +104,3 @@ def is_compacted(kafka: dict[str, str], topic: str) -> bool:
         return "compact" in asked[resource].result()["cleanup.policy"].value
     except KafkaException:
         return False
-
-
-def publish_frontier(settings: Settings, topic: str, frontier: Frontier) -> None:
-    """Commit offsets for CONSUMER_GROUP, so that lag tools show the ingest. Never read back."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap_servers,
-            "group.id": settings.consumer_group,
-            "enable.auto.commit": False,
-            "log_level": 0,
-        },
-        logger=log,
-    )
-    offsets = [TopicPartition(topic, in_kafka(p), end) for p, end in frontier.items()]
-    try:
-        consumer.commit(offsets=offsets, asynchronous=False)
-    except KafkaException as error:
-        log.warning(
-            "consumer group not updated; lag tools are behind, the tables are not",
-            extra={"topic": topic, "cause": error.args[0].str()},
-        )
-    finally:
-        consumer.close()

@@ -19,13 +19,13 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.contracts import KAFKA_COLUMNS, Contract, Rejected
 from lakehouse.contracts.rejection import HEADERS_UNREADABLE, UNEXPECTED
+from lakehouse.kafka.records import SOURCE_COLUMNS
 
 log = logging.getLogger("lakehouse.messages")
 
+# UNREADABLE_HEADERS, as Spark writes them in JSON.
+_UNREADABLE_JSON = "[{}]"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Microseconds of the years 1 to 9999: Python knows no others, and Trino fails on a whole file that
-# holds a later one (trinodb/trino#25837).
-_READABLE = pa.array([datetime.min, datetime.max], pa.timestamp("us")).cast(pa.int64()).to_pylist()
 MESSAGE_COLUMNS = [
     pa.field("timestamp_type", pa.int32()),
     pa.field("key", pa.binary()),
@@ -37,13 +37,6 @@ VERDICT_COLUMNS = [
     pa.field("error_class", pa.string()),
     pa.field("error_detail", pa.string()),
 ]
-# What Spark's Kafka source calls KAFKA_COLUMNS and MESSAGE_COLUMNS.
-SOURCE_COLUMNS = ("partition", "offset", "timestamp", "timestampType", "key", "value", "headers")
-
-# What stands in raw for headers that could not be read: one header without a name, which no message
-# has. With it a replay from raw comes to the same verdict.
-UNREADABLE_HEADERS = [(None, None)]
-_UNREADABLE_JSON = "[{}]"
 
 
 def decoded_schema(contract: Contract) -> pa.Schema:
@@ -217,13 +210,6 @@ def decode_batch(contract: Contract, records: pa.RecordBatch) -> Iterator[pa.Rec
         ]
         cast = (array.cast(field.type) for array, field in zip(arrays, schema, strict=True))
         yield pa.RecordBatch.from_arrays(list(cast), schema=schema)
-
-
-def readable(milliseconds: np.ndarray) -> pa.Array:
-    """Times of Kafka, brought into the years that Python, Spark and Trino can all read."""
-    first, last = (limit // 1000 for limit in _READABLE)
-    microseconds = np.clip(milliseconds, first, last) * 1000
-    return pa.array(microseconds).cast(pa.timestamp("us", tz="UTC"))
 
 
 def take(records: pa.RecordBatch, indices: Sequence[int] | np.ndarray) -> pa.RecordBatch:

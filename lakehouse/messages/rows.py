@@ -10,7 +10,8 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.contracts import Contract
-from lakehouse.messages.decode import SOURCE_COLUMNS, VERDICT_COLUMNS
+from lakehouse.kafka.records import SOURCE_COLUMNS
+from lakehouse.messages.decode import VERDICT_COLUMNS
 from lakehouse.tables.definitions import DEAD_LETTERS
 
 PREFIX_BYTES = 1024

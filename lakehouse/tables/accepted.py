@@ -9,8 +9,8 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.iceberg.catalog import iceberg_table
+from lakehouse.kafka.offsets import Origin
 from lakehouse.kafka.topics import Topic
-from lakehouse.tables.bookmarks import Origin
 from lakehouse.tables.definitions import ACCEPTED_GAPS, ACCEPTED_TOPICS, Table
 
 log = logging.getLogger("lakehouse.tables")

@@ -10,37 +10,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (the name that PySpark's users know)
 
 from lakehouse.iceberg.catalog import as_dict, iceberg_table, snapshots
+from lakehouse.kafka.offsets import Frontier, LastMessage, Origin
 from lakehouse.tables.definitions import Table
-
-# Partition -> the first offset that the table has not seen.
-Frontier = dict[int, int]
-# What Kafka's client says of a topic whose broker gives it no id.
-NO_TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 _PROPERTY = "lakehouse.bookmark."
 # In a snapshot that carries the newest bookmark of every topic: no older one needs to be read.
 _COMPLETE = {"lakehouse.bookmarks": "complete"}
 
 log = logging.getLogger("lakehouse.tables")
-
-
-class Origin(NamedTuple):
-    """Which topic of which cluster the offsets count: its name alone can mean another tomorrow."""
-
-    cluster_id: str
-    topic_id: str
-
-    def may_be(self, other: "Origin") -> bool:
-        """Whether both can be the same topic: an id that a broker did not give tells nothing."""
-        ids = {self.topic_id, other.topic_id}
-        return self.cluster_id == other.cluster_id and (len(ids) == 1 or NO_TOPIC_ID in ids)
-
-
-class LastMessage(NamedTuple):
-    """The last message that was taken in from a partition."""
-
-    offset: int
-    digest: str
 
 
 @dataclass(frozen=True)

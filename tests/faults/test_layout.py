@@ -16,13 +16,13 @@ from lakehouse.dead_letters.settle import Selection, discard
 from lakehouse.dead_letters.settle import replay as dead_letters_replay
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class
+from lakehouse.kafka.offsets import Origin
 from lakehouse.maintenance import expire as maintenance
 from lakehouse.replay.run import replay as replay_raw
 from lakehouse.replay.slices import Asked
 from lakehouse.stack import processes
 from lakehouse.stack.services import Trino
 from lakehouse.tables.accepted import Gap, accepted_gaps, record_gaps, record_topic
-from lakehouse.tables.bookmarks import Origin
 from lakehouse.tables.definitions import (
     DEAD_LETTERS,
     RAW_PRODUCT_METADATA,

@@ -24,11 +24,12 @@ from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
 from lakehouse.ingest import run as ingest_module
 from lakehouse.ingest.acceptance import Acceptance, NamedGap, NamedTopic
 from lakehouse.ingest.task import Intake
+from lakehouse.kafka.offsets import NO_TOPIC_ID
 from lakehouse.kafka.topics import read_topics
 from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka
 from lakehouse.tables.accepted import Gap
-from lakehouse.tables.bookmarks import NO_TOPIC_ID, read_bookmark
+from lakehouse.tables.bookmarks import read_bookmark
 from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES, tables_of
 
 EVENT = (

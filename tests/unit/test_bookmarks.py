@@ -1,4 +1,5 @@
-from lakehouse.tables.bookmarks import Origin, bookmark_properties
+from lakehouse.kafka.offsets import Origin
+from lakehouse.tables.bookmarks import bookmark_properties
 
 
 def test_a_bookmark_names_its_topic_and_where_that_is():

@@ -8,7 +8,8 @@ from confluent_kafka import KafkaError
 
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.kafka import consumer as module
-from lakehouse.kafka.consumer import Range, consume
+from lakehouse.kafka.consumer import consume
+from lakehouse.kafka.offsets import Range
 from lakehouse.messages.decode import judge
 from lakehouse.retry import TransientError
 

@@ -20,7 +20,8 @@ from generator.messages import Received
 from lakehouse.contracts import CONTRACTS, PRODUCT_METADATA, USER_EVENTS, Contract, Rejected
 from lakehouse.contracts.bulk import accept_user_events
 from lakehouse.contracts.rejection import HEADERS_UNREADABLE, RULES, UNEXPECTED
-from lakehouse.messages.decode import decode_batch, decoded_schema, decoder, readable
+from lakehouse.kafka.records import readable
+from lakehouse.messages.decode import decode_batch, decoded_schema, decoder
 from lakehouse.messages.duplicates import CONFLICT
 
 CONTRACT = {contract.topic: contract for contract in CONTRACTS}

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lakehouse.kafka.last_message import last_message, newest
-from lakehouse.tables.bookmarks import NO_TOPIC_ID, LastMessage, Origin
+from lakehouse.kafka.offsets import NO_TOPIC_ID, LastMessage, Origin
 
 AT = datetime(2026, 3, 5, 10, tzinfo=UTC)
 MICROSECONDS = 1_772_704_800_000_000

@@ -25,7 +25,7 @@ from lakehouse.ingest.task import (
     event_keys,
     first_of,
 )
-from lakehouse.kafka.consumer import Range
+from lakehouse.kafka.offsets import Range
 from lakehouse.messages.offset_sets import is_among
 
 SCHEMA = pa.schema([pa.field("user_id", pa.string()), pa.field("at", pa.timestamp("us", tz="UTC"))])

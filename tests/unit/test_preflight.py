@@ -8,9 +8,10 @@ import pytest
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
 from lakehouse.ingest.starting_offsets import Plan, accept, plan
+from lakehouse.kafka.offsets import Origin
 from lakehouse.kafka.topics import Topic
 from lakehouse.tables.accepted import AcceptedTopic, Gap
-from lakehouse.tables.bookmarks import Bookmark, Origin
+from lakehouse.tables.bookmarks import Bookmark
 from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS
 
 HERE = Origin("cluster", "topic")

@@ -8,7 +8,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from lakehouse.contracts import HEADERS as HEADERS_TYPE
 from lakehouse.contracts import USER_EVENTS
-from lakehouse.messages.decode import SOURCE_COLUMNS, decoded_schema
+from lakehouse.kafka.records import SOURCE_COLUMNS
+from lakehouse.messages.decode import decoded_schema
 from lakehouse.messages.rows import dead_letter_rows, messages_of, raw_columns
 from lakehouse.tables.definitions import DEAD_LETTERS, RAW_USER_EVENTS
 

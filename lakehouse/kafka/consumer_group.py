@@ -1,0 +1,31 @@
+"""Tell Kafka how far the ingest has come, for tools that show a consumer group's lag."""
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from lakehouse.kafka.generations import in_kafka
+from lakehouse.kafka.offsets import Frontier
+from lakehouse.kafka.topics import log
+from lakehouse.settings import Settings
+
+
+def publish_frontier(settings: Settings, topic: str, frontier: Frontier) -> None:
+    """Commit offsets for CONSUMER_GROUP, so that lag tools show the ingest. Never read back."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap_servers,
+            "group.id": settings.consumer_group,
+            "enable.auto.commit": False,
+            "log_level": 0,
+        },
+        logger=log,
+    )
+    offsets = [TopicPartition(topic, in_kafka(p), end) for p, end in frontier.items()]
+    try:
+        consumer.commit(offsets=offsets, asynchronous=False)
+    except KafkaException as error:
+        log.warning(
+            "consumer group not updated; lag tools are behind, the tables are not",
+            extra={"topic": topic, "cause": error.args[0].str()},
+        )
+    finally:
+        consumer.close()
