@@ -12,11 +12,12 @@ from lakehouses import new_session
 from pyspark.sql import SparkSession
 
 from lakehouse.iceberg.catalog import iceberg_table, snapshots
-from lakehouse.iceberg.commit import append
+from lakehouse.iceberg.table import Table
 from lakehouse.kafka.offsets import Origin
 from lakehouse.maintenance import expire as maintenance
+from lakehouse.tables.append import append
 from lakehouse.tables.bookmarks import bookmark_properties, read_bookmark
-from lakehouse.tables.definitions import DEAD_LETTERS, Table
+from lakehouse.tables.definitions import DEAD_LETTERS
 
 HERE = Origin("cluster", "topic")
 TOPICS = ("user-events", "product-metadata")

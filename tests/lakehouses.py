@@ -24,12 +24,13 @@ from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wai
 from lakehouse.audit.run import Audit, audit
 from lakehouse.contracts import CONTRACTS
 from lakehouse.iceberg.catalog import current_snapshot
+from lakehouse.iceberg.table import CATALOG
 from lakehouse.ingest.run import TopicReport, ingest
 from lakehouse.kafka.topics import read_topics
 from lakehouse.settings import Settings
 from lakehouse.stack.home import REGION, REPOSITORY, Home, StackSettings
 from lakehouse.tables.create import create_missing
-from lakehouse.tables.definitions import CATALOG, TABLES
+from lakehouse.tables.definitions import TABLES
 
 PARTITIONS = 2
 _PREFIX = f"spark.sql.catalog.{CATALOG}."

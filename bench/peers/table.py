@@ -16,7 +16,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from lakehouse.tables.definitions import CATALOG, PROPERTIES
+from lakehouse.iceberg.table import CATALOG, PROPERTIES
 
 NAMESPACE = "bench"
 NAME = f"{NAMESPACE}.user_events"

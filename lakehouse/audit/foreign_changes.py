@@ -1,34 +1,21 @@
 """Iceberg's history of a table -> what others than our jobs changed since a snapshot."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from lakehouse.iceberg.catalog import as_dict, iceberg_table, snapshots
+from lakehouse.iceberg.commit import JOB
+from lakehouse.iceberg.table import Table
 from lakehouse.tables.bookmarks import is_bookmark
-from lakehouse.tables.definitions import Table
 
-# A property of each snapshot that our code commits: the name of the job.
-JOB = "lakehouse.job"
-_SESSION_PROPERTY = f"spark.sql.iceberg.snapshot-property.{JOB}"
 # Files and delete files that a commit added or removed; without any it changed no row.
 _FILES = ("added-data-files", "deleted-data-files", "added-delete-files", "removed-delete-files")
 _ROWS = ("deleted-records", "added-records", "added-position-deletes", "added-equality-deletes")
 # What engines say of themselves.
 _ENGINE = ("engine-version", "trino_query_id", "trino_user", "app-id", "app-name")
-
-
-@contextmanager
-def marked(spark: SparkSession) -> Iterator[None]:
-    """What Spark commits to Iceberg's tables in the meantime carries JOB."""
-    spark.conf.set(_SESSION_PROPERTY, str(spark.sparkContext.appName))
-    try:
-        yield
-    finally:
-        spark.conf.unset(_SESSION_PROPERTY)
 
 
 def changes_by_others(

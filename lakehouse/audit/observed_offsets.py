@@ -24,6 +24,7 @@ from lakehouse.contracts import CONTRACTS
 from lakehouse.dead_letters.settle import DUPLICATE as OUTCOME_DUPLICATE
 from lakehouse.dead_letters.settle import REPLAYED as OUTCOME_REPLAYED
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg.table import Table
 from lakehouse.kafka.client import client_options
 from lakehouse.kafka.generations import with_recorded_partitions
 from lakehouse.kafka.offsets import Frontier, Origin
@@ -31,7 +32,7 @@ from lakehouse.kafka.topics import Topic
 from lakehouse.replay.slices import is_at_or_past
 from lakehouse.settings import Settings
 from lakehouse.tables.bookmarks import read_bookmark
-from lakehouse.tables.definitions import AUDITS, DEAD_LETTERS, Table
+from lakehouse.tables.definitions import AUDITS, DEAD_LETTERS
 
 # The places that are tables, in the order of the columns of ops.audits.
 PROVEN = (RAW, STAGED, DEAD, DUPLICATE)

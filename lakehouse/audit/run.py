@@ -54,6 +54,7 @@ from lakehouse.audit.observed_offsets import (
 from lakehouse.audit.offset_chunks import in_chunks
 from lakehouse.audit.stored_files import damaged_files
 from lakehouse.contracts import CONTRACTS, Contract
+from lakehouse.iceberg.table import Table
 from lakehouse.kafka.generations import generation_of
 from lakehouse.kafka.topics import read_topics
 from lakehouse.locks.writer_lock import writer_locks
@@ -66,14 +67,7 @@ from lakehouse.tables.accepted import (
     as_recorded,
 )
 from lakehouse.tables.create import create_missing
-from lakehouse.tables.definitions import (
-    DEAD_LETTERS,
-    DUPLICATES,
-    TABLES,
-    Table,
-    raw_table,
-    staging_table,
-)
+from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, TABLES, raw_table, staging_table
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pyspark.sql import SparkSession
 
 from lakehouse.iceberg.catalog import iceberg_table
-from lakehouse.tables.definitions import Table
+from lakehouse.iceberg.table import Table
 
 
 def damaged_files(spark: SparkSession, table: Table) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
-from lakehouse.tables.definitions import Table
+from lakehouse.iceberg.table import CATALOG, Table
 
 
 def java_class(jvm: Any, name: str) -> Any:
@@ -65,3 +65,13 @@ def current_snapshot(spark: SparkSession, table: Table) -> int | None:
 
 def _spark3_util(spark: SparkSession) -> Any:
     return java_class(spark._jvm, "org.apache.iceberg.spark.Spark3Util")
+
+
+def catalog_properties(spark: SparkSession) -> dict[str, str]:
+    settings = spark._jsparkSession.conf().getAllAsJava()
+    prefix = f"spark.sql.catalog.{CATALOG}."
+    return {
+        name.removeprefix(prefix): value
+        for name, value in as_dict(spark._jvm, settings).items()
+        if name.startswith(prefix)
+    }

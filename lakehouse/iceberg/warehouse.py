@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 from lakehouse.errors import LakehouseError
-from lakehouse.tables.definitions import CATALOG, TABLES, Table
+from lakehouse.iceberg.table import CATALOG, Table
+from lakehouse.tables.definitions import TABLES
 
 # The local stack's. Its raw tables and locks are beside it, not in it.
 DEFAULT_FOLDER = "warehouse"

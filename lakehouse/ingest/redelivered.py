@@ -10,7 +10,8 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
 from lakehouse.iceberg.data_file import DataFile
-from lakehouse.iceberg.file_writer import read_rows, rewrite, write_rows
+from lakehouse.iceberg.file_tasks import read_rows, rewrite, write_rows
+from lakehouse.iceberg.table import Table
 from lakehouse.iceberg.write_target import Layout
 from lakehouse.ingest.results import Rejections
 from lakehouse.ingest.task import Taken, event_keys
@@ -19,7 +20,7 @@ from lakehouse.messages.offset_sets import Held, held_of, is_among, is_in
 from lakehouse.messages.rows import dead_letter_rows
 from lakehouse.messages.staged_ids import staged_with
 from lakehouse.replay.slices import Offsets, is_any_of
-from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, Table, raw_table, staging_table
+from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, raw_table, staging_table
 
 Files = dict[Table, list[DataFile]]
 

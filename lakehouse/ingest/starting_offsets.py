@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg.table import Table
 from lakehouse.ingest.acceptance import Acceptance, NamedGap, NamedTopic, command
 from lakehouse.kafka.generations import generation_of
 from lakehouse.kafka.offsets import Frontier, LastMessage, Origin
 from lakehouse.kafka.topics import Topic
 from lakehouse.tables.accepted import AcceptedTopic, Gap, as_recorded, record_gaps, record_topic
 from lakehouse.tables.bookmarks import Bookmark
-from lakehouse.tables.definitions import ACCEPTED_TOPICS, Table
+from lakehouse.tables.definitions import ACCEPTED_TOPICS
 
 log = logging.getLogger("lakehouse.ingest")
 

@@ -19,6 +19,7 @@ from xxhash import xxh64_intdigest
 
 from lakehouse.contracts import Contract
 from lakehouse.iceberg.file_writer import DataFile, FileWriter, remove
+from lakehouse.iceberg.table import Table
 from lakehouse.iceberg.write_target import Layout
 from lakehouse.ingest.results import Extent, Rejections
 from lakehouse.kafka.consumer import consume
@@ -27,7 +28,7 @@ from lakehouse.kafka.offsets import Frontier, LastMessage, Range
 from lakehouse.messages.decode import judge, spare_worker, take
 from lakehouse.messages.offset_sets import Held, is_among
 from lakehouse.messages.rows import letter_columns, raw_columns, staged_columns
-from lakehouse.tables.definitions import DEAD_LETTERS, Table, raw_table, staging_table
+from lakehouse.tables.definitions import DEAD_LETTERS, raw_table, staging_table
 
 # A task for less costs more than it saves.
 MESSAGES_PER_TASK = 50_000

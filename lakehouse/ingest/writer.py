@@ -17,11 +17,12 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg.branch_commit import replace as replace_rows
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table, snapshots
-from lakehouse.iceberg.commit import TableMovedError, append
-from lakehouse.iceberg.commit import replace as replace_rows
+from lakehouse.iceberg.commit import ATTEMPTS, TableMovedError
 from lakehouse.iceberg.data_file import DataFile
-from lakehouse.iceberg.file_writer import write_rows
+from lakehouse.iceberg.file_tasks import write_rows
+from lakehouse.iceberg.table import Table
 from lakehouse.iceberg.write_target import Layout, layout_of
 from lakehouse.ingest.completeness import require_complete
 from lakehouse.ingest.redelivered import Aside, duplicate_rows
@@ -33,18 +34,16 @@ from lakehouse.messages.duplicates import POSITION, find_repeated
 from lakehouse.messages.offset_sets import Held, held_of
 from lakehouse.replay.slices import Offsets, is_any_of
 from lakehouse.retry import TransientError
+from lakehouse.tables.append import append
 from lakehouse.tables.bookmarks import bookmark_properties, read_bookmark
 from lakehouse.tables.definitions import (
     DEAD_LETTERS,
     DUPLICATES,
-    Table,
     raw_table,
     staging_table,
     tables_of,
 )
 
-# Of one append, where others commit to the table at the same time.
-ATTEMPTS = 5
 Result = TypeVar("Result")
 
 log = logging.getLogger("lakehouse.ingest")

@@ -11,11 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from py4j.protocol import Py4JError
-from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg.catalog import as_dict, java_class
-from lakehouse.tables.definitions import CATALOG
+from lakehouse.iceberg.catalog import java_class
+from lakehouse.iceberg.table import CATALOG
 
 NOT_FOUND = 404
 # Without it a connection that went dead holds a call for several times 30 s.
@@ -35,16 +34,6 @@ class Version:
     etag: str
     # By the store's clock alone: its answer's Date less Last-Modified, both in whole seconds.
     age_seconds: float
-
-
-def catalog_properties(spark: SparkSession) -> dict[str, str]:
-    settings = spark._jsparkSession.conf().getAllAsJava()
-    prefix = f"spark.sql.catalog.{CATALOG}."
-    return {
-        name.removeprefix(prefix): value
-        for name, value in as_dict(spark._jvm, settings).items()
-        if name.startswith(prefix)
-    }
 
 
 class S3Object:

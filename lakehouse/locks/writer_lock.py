@@ -23,9 +23,9 @@ import msgspec
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg.catalog import existing_table
+from lakehouse.iceberg.catalog import catalog_properties, existing_table
 from lakehouse.iceberg.warehouse import Warehouse
-from lakehouse.locks.s3_object import S3Object, Version, catalog_properties
+from lakehouse.locks.s3_object import S3Object, Version
 from lakehouse.retry import cause as cause_of
 from lakehouse.tables.definitions import TABLES
 

@@ -10,9 +10,8 @@ from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg.catalog import java_class
-from lakehouse.locks.s3_object import catalog_properties
-from lakehouse.tables.definitions import CATALOG
+from lakehouse.iceberg.catalog import catalog_properties, java_class
+from lakehouse.iceberg.table import CATALOG
 
 # NTP keeps clocks within seconds; a mistaken time zone is an hour or more.
 MOST_APART = timedelta(minutes=5)

@@ -9,13 +9,14 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from lakehouse.audit.foreign_changes import marked
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class, snapshots
-from lakehouse.iceberg.commit import TableMovedError, append
+from lakehouse.iceberg.commit import TableMovedError, marked
+from lakehouse.iceberg.table import CATALOG, Table
 from lakehouse.maintenance.clock import checked_now
+from lakehouse.tables.append import append
 from lakehouse.tables.bookmarks import newest_bookmarks
-from lakehouse.tables.definitions import CATALOG, DEAD_LETTERS, TABLES, Table
+from lakehouse.tables.definitions import DEAD_LETTERS, TABLES
 
 RETAINED_SNAPSHOTS = 10
 # To put bookmarks into the newest snapshot, where others commit to the table at the same time.

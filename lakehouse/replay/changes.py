@@ -8,8 +8,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
+from lakehouse.iceberg.branch_commit import replace
 from lakehouse.iceberg.catalog import current_snapshot
-from lakehouse.iceberg.commit import replace
+from lakehouse.iceberg.table import Table
 from lakehouse.ingest.redelivered import duplicate_rows
 from lakehouse.messages.duplicates import POSITION
 from lakehouse.messages.rows import dead_letter_rows, messages_of
@@ -21,7 +22,7 @@ from lakehouse.replay.placement import (
     SETTLED_AS,
     STAGED,
 )
-from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, Table, staging_table
+from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, staging_table
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.iceberg.catalog import as_dict, java_class
+from lakehouse.iceberg.table import CATALOG
 from lakehouse.stack.home import CONF
 from lakehouse.tables.create import create_missing
-from lakehouse.tables.definitions import ACCEPTED_GAPS, CATALOG, STG_USER_EVENTS
+from lakehouse.tables.definitions import ACCEPTED_GAPS, STG_USER_EVENTS
 
 
 def session(folder: Path) -> SparkSession:

@@ -9,9 +9,10 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.iceberg.catalog import iceberg_table
+from lakehouse.iceberg.table import Table
 from lakehouse.kafka.offsets import Origin
 from lakehouse.kafka.topics import Topic
-from lakehouse.tables.definitions import ACCEPTED_GAPS, ACCEPTED_TOPICS, Table
+from lakehouse.tables.definitions import ACCEPTED_GAPS, ACCEPTED_TOPICS
 
 log = logging.getLogger("lakehouse.tables")
 

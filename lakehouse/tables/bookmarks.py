@@ -10,8 +10,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 (the name that PySpark's users know)
 
 from lakehouse.iceberg.catalog import as_dict, iceberg_table, snapshots
+from lakehouse.iceberg.table import Table
 from lakehouse.kafka.offsets import Frontier, LastMessage, Origin
-from lakehouse.tables.definitions import Table
 
 _PROPERTY = "lakehouse.bookmark."
 # In a snapshot that carries the newest bookmark of every topic: no older one needs to be read.

@@ -12,10 +12,10 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg.catalog import existing_table, java_class
+from lakehouse.iceberg.catalog import catalog_properties, existing_table, java_class
+from lakehouse.iceberg.table import CATALOG, Table
 from lakehouse.iceberg.warehouse import Warehouse
-from lakehouse.locks.s3_object import catalog_properties
-from lakehouse.tables.definitions import CATALOG, TABLES, Table
+from lakehouse.tables.definitions import TABLES
 from lakehouse.tables.drift import Alteration, Schema, alteration, never_had
 
 # Enough to tell what a folder is used for.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from lakehouse.tables.definitions import Table
+from lakehouse.iceberg.table import Table
 
 # A schema as Iceberg's specification has it in JSON, its fields alone.
 Schema = list[dict[str, Any]]

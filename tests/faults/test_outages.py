@@ -13,15 +13,15 @@ from lakehouses import new_session
 
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import commit
-from lakehouse.iceberg.catalog import current_snapshot
-from lakehouse.iceberg.commit import append
+from lakehouse.iceberg.catalog import catalog_properties, current_snapshot
+from lakehouse.iceberg.table import Table
 from lakehouse.ingest import writer as write
-from lakehouse.locks.s3_object import catalog_properties
 from lakehouse.maintenance.expire import expire
 from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka, ObjectStore
+from lakehouse.tables.append import append
 from lakehouse.tables.create import create_missing
-from lakehouse.tables.definitions import STG_USER_EVENTS, TABLES, Table
+from lakehouse.tables.definitions import STG_USER_EVENTS, TABLES
 
 EVENT = (
     '{{"event_id":"e{id}","user_id":"u","product_id":"P1","event_type":"view",'

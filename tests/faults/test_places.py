@@ -9,9 +9,8 @@ from lakehouses import new_session
 
 from lakehouse.audit.run import audit
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg.catalog import iceberg_table, java_class
+from lakehouse.iceberg.catalog import catalog_properties, iceberg_table, java_class
 from lakehouse.ingest.run import ingest
-from lakehouse.locks.s3_object import catalog_properties
 from lakehouse.locks.writer_lock import writer_lock
 from lakehouse.tables.create import create_missing
 from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES

@@ -17,8 +17,8 @@ from pyspark.sql import functions as F  # noqa: N812
 from lakehouse.audit.run import audit
 from lakehouse.dead_letters.settle import Selection, discard
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg.branch_commit import replace as replace_rows
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
-from lakehouse.iceberg.commit import replace as replace_rows
 from lakehouse.ingest.run import ingest
 from lakehouse.kafka.topics import read_topics
 from lakehouse.maintenance.expire import clear_settled_letters

@@ -10,13 +10,14 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
-from lakehouse.iceberg.commit import TableMovedError, append
-from lakehouse.iceberg.file_writer import write_rows
+from lakehouse.iceberg.commit import TableMovedError
+from lakehouse.iceberg.file_tasks import write_rows
 from lakehouse.iceberg.write_target import layout_of
 from lakehouse.ingest import run as ingest_module
 from lakehouse.ingest.run import ingest
 from lakehouse.kafka.topics import read_topics
 from lakehouse.maintenance.expire import RETAINED_SNAPSHOTS, compact, expire
+from lakehouse.tables.append import append
 from lakehouse.tables.bookmarks import read_bookmark
 from lakehouse.tables.definitions import DEAD_LETTERS, STG_USER_EVENTS
 

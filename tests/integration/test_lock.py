@@ -16,8 +16,9 @@ from broker import produce
 
 from lakehouse.audit.run import audit
 from lakehouse.errors import LakehouseError
+from lakehouse.iceberg.catalog import catalog_properties
 from lakehouse.ingest.run import ingest
-from lakehouse.locks.s3_object import S3Object, catalog_properties
+from lakehouse.locks.s3_object import S3Object
 from lakehouse.locks.writer_lock import WriterLock, writer_lock
 from lakehouse.tables.create import create_missing
 

@@ -16,7 +16,8 @@ from pyarrow import fs
 
 from lakehouse.iceberg.data_file import partition_value
 from lakehouse.iceberg.file_writer import FileWriter
-from lakehouse.iceberg.write_target import FIELD_ID, Partition, _with_ids, object_key
+from lakehouse.iceberg.storage import object_key
+from lakehouse.iceberg.write_target import FIELD_ID, Partition, _with_ids
 from lakehouse.ingest.task import (
     MESSAGES_PER_TASK,
     Taken,
