@@ -8,7 +8,7 @@ import argparse
 from pyspark.sql import SparkSession
 
 from lakehouse.job import run
-from lakehouse.maintenance.expire import compact
+from lakehouse.maintenance.compact import compact
 from lakehouse.settings import Settings
 from lakehouse.tables.create import create_missing
 

@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 from lakehouse.console import print_table
 from lakehouse.contracts import CONTRACTS, RULES
 from lakehouse.dead_letters import settle as dead_letters
-from lakehouse.dead_letters.settle import Position, Selection
+from lakehouse.dead_letters.browse import Position, Selection
 from lakehouse.job import run
 from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.settings import Settings

@@ -16,8 +16,9 @@ from pyspark.sql import SparkSession
 from lakehouse.console import print_table
 from lakehouse.contracts import CONTRACTS
 from lakehouse.job import run
+from lakehouse.kafka.offsets import Offsets
 from lakehouse.replay.run import replay
-from lakehouse.replay.slices import Asked, Offsets
+from lakehouse.replay.slices import Asked
 from lakehouse.settings import Settings
 
 

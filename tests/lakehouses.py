@@ -25,7 +25,8 @@ from lakehouse.audit.run import Audit, audit
 from lakehouse.contracts import CONTRACTS
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.table import CATALOG
-from lakehouse.ingest.run import TopicReport, ingest
+from lakehouse.ingest.results import TopicReport
+from lakehouse.ingest.run import ingest
 from lakehouse.kafka.topics import read_topics
 from lakehouse.settings import Settings
 from lakehouse.stack.home import REGION, REPOSITORY, Home, StackSettings

@@ -21,15 +21,15 @@ from lakehouse.audit.conservation import (
 )
 from lakehouse.audit.delivered import delivered
 from lakehouse.contracts import CONTRACTS
-from lakehouse.dead_letters.settle import DUPLICATE as OUTCOME_DUPLICATE
-from lakehouse.dead_letters.settle import REPLAYED as OUTCOME_REPLAYED
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.table import Table
 from lakehouse.kafka.client import client_options
 from lakehouse.kafka.generations import with_recorded_partitions
 from lakehouse.kafka.offsets import Frontier, Origin
 from lakehouse.kafka.topics import Topic
-from lakehouse.replay.slices import is_at_or_past
+from lakehouse.messages.offset_conditions import is_at_or_past
+from lakehouse.messages.outcomes import DUPLICATE as OUTCOME_DUPLICATE
+from lakehouse.messages.outcomes import REPLAYED as OUTCOME_REPLAYED
 from lakehouse.settings import Settings
 from lakehouse.tables.bookmarks import read_bookmark
 from lakehouse.tables.definitions import AUDITS, DEAD_LETTERS

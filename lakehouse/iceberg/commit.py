@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class, json_mapper, snapshots
 from lakehouse.iceberg.data_file import DataFile
 from lakehouse.iceberg.table import Table
@@ -21,6 +22,7 @@ JOB = "lakehouse.job"
 _SESSION_PROPERTY = f"spark.sql.iceberg.snapshot-property.{JOB}"
 
 log = logging.getLogger("lakehouse.iceberg")
+Result = TypeVar("Result")
 
 
 class TableMovedError(Exception):
@@ -115,3 +117,16 @@ def _swap(spark: SparkSession, table: Table, target: Any, snapshot: Any, after: 
 
 def warn(what: str, table: Table, error: Exception) -> None:
     log.warning(what, extra={"table": table.name, "cause": cause(error)})
+
+
+def unless_moved(topic: str, step: Callable[[], Result]) -> Result:
+    """Repeat a step that looks at tables and changes them, if others changed them in between."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return step()
+        except TableMovedError as error:
+            log.warning(f"{error}; comparing again", extra={"attempt": attempt})
+    raise LakehouseError(
+        f"The tables of {topic} changed {ATTEMPTS} times while they were compared",
+        "Run this again when their maintenance is done",
+    )

@@ -14,12 +14,20 @@ from lakehouse.iceberg.file_tasks import read_rows, rewrite, write_rows
 from lakehouse.iceberg.table import Table
 from lakehouse.iceberg.write_target import Layout
 from lakehouse.ingest.results import Rejections
-from lakehouse.ingest.task import Taken, event_keys
-from lakehouse.messages.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, compared, repeated_in
+from lakehouse.ingest.task import Taken
+from lakehouse.kafka.offsets import Offsets
+from lakehouse.messages.duplicates import (
+    CONFLICT,
+    CONFLICT_DETAIL,
+    POSITION,
+    compared,
+    event_keys,
+    repeated_in,
+)
+from lakehouse.messages.offset_conditions import is_any_of
 from lakehouse.messages.offset_sets import Held, held_of, is_among, is_in
-from lakehouse.messages.rows import dead_letter_rows
+from lakehouse.messages.rows import dead_letter_rows, duplicate_rows
 from lakehouse.messages.staged_ids import staged_with
-from lakehouse.replay.slices import Offsets, is_any_of
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, raw_table, staging_table
 
 Files = dict[Table, list[DataFile]]
@@ -117,13 +125,4 @@ def _count(repeated: DataFrame) -> tuple[int, Rejections | None]:
     return (
         counts[True].messages if True in counts else 0,
         Rejections(CONFLICT, conflicts.messages, *conflicts.first) if conflicts else None,
-    )
-
-
-def duplicate_rows(contract: Contract, repeated: DataFrame) -> DataFrame:
-    return (
-        repeated.where("is_same")
-        .withColumnsRenamed({"kafka_partition": "partition", "kafka_offset": "offset"})
-        .withColumn("topic", F.lit(contract.topic))
-        .select(DUPLICATES.column_names)
     )

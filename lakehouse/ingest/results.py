@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from lakehouse.kafka.offsets import Frontier, LastMessage
+from lakehouse.kafka.open_transactions import Waiting
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,41 @@ class Extent:
     ends: Frontier
     rejections: list[Rejections]
     last_messages: dict[int, LastMessage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one micro-batch came to, in messages: read = staged + duplicate + dead + seen before."""
+
+    read: int
+    staged: int
+    duplicate: int
+    dead: int
+    # Appends that were done again, because another commit to the table came first.
+    appended_again: int = 0
+
+    @property
+    def seen(self) -> int:
+        return self.read - self.staged - self.duplicate - self.dead
+
+
+@dataclass
+class TopicReport:
+    """What a run did with one topic, batch by batch."""
+
+    topic: str
+    batches: list[Written] = field(default_factory=list)
+    # How often the run was begun again after a failure.
+    retries: int = 0
+    # What is not read until a transaction ends.
+    waiting: list[Waiting] = field(default_factory=list)
+
+    @property
+    def total(self) -> Written:
+        return Written(
+            read=sum(batch.read for batch in self.batches),
+            staged=sum(batch.staged for batch in self.batches),
+            duplicate=sum(batch.duplicate for batch in self.batches),
+            dead=sum(batch.dead for batch in self.batches),
+            appended_again=sum(batch.appended_again for batch in self.batches),
+        )

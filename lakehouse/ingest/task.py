@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import SparkSession
-from xxhash import xxh64_intdigest
 
 from lakehouse.contracts import Contract
 from lakehouse.iceberg.file_writer import DataFile, FileWriter, remove
@@ -26,6 +25,7 @@ from lakehouse.kafka.consumer import consume
 from lakehouse.kafka.last_message import last_message, newest
 from lakehouse.kafka.offsets import Frontier, LastMessage, Range
 from lakehouse.messages.decode import judge, spare_worker, take
+from lakehouse.messages.duplicates import event_keys
 from lakehouse.messages.offset_sets import Held, is_among
 from lakehouse.messages.rows import letter_columns, raw_columns, staged_columns
 from lakehouse.tables.definitions import DEAD_LETTERS, raw_table, staging_table
@@ -35,8 +35,6 @@ MESSAGES_PER_TASK = 50_000
 # Keys, values and headers of a batch. All of it is written again after a failure, and a run that is
 # out of patience has committed nothing of it.
 BYTES_PER_BATCH = 4 * 2**30
-# That of Spark's xxhash64.
-_SEED = 42
 
 
 class Taken(msgspec.Struct):
@@ -172,12 +170,6 @@ class _Task:
             self._days,
             self._last_messages,
         )
-
-
-def event_keys(event_ids: pa.Array) -> np.ndarray:
-    texts = event_ids.cast(pa.binary())
-    keys = [xxh64_intdigest(event_id, _SEED) for event_id in texts.to_pylist()]
-    return np.array(keys, np.uint64).view(np.int64)
 
 
 def _days(times: pa.Array) -> set[date]:

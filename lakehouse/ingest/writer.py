@@ -7,32 +7,28 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
-from typing import TypeVar
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg.branch_commit import replace as replace_rows
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table, snapshots
 from lakehouse.iceberg.commit import ATTEMPTS, TableMovedError
 from lakehouse.iceberg.data_file import DataFile
-from lakehouse.iceberg.file_tasks import write_rows
 from lakehouse.iceberg.table import Table
 from lakehouse.iceberg.write_target import Layout, layout_of
 from lakehouse.ingest.completeness import require_complete
-from lakehouse.ingest.redelivered import Aside, duplicate_rows
-from lakehouse.ingest.results import Extent
+from lakehouse.ingest.redelivered import Aside
+from lakehouse.ingest.results import Extent, Written
 from lakehouse.ingest.task import Intake, files_of, first_of
 from lakehouse.kafka.last_message import newest
-from lakehouse.kafka.offsets import Frontier, LastMessage, Origin, Range
-from lakehouse.messages.duplicates import POSITION, find_repeated
+from lakehouse.kafka.offsets import Frontier, LastMessage, Offsets, Origin, Range
+from lakehouse.messages.offset_conditions import is_any_of
 from lakehouse.messages.offset_sets import Held, held_of
-from lakehouse.replay.slices import Offsets, is_any_of
 from lakehouse.retry import TransientError
 from lakehouse.tables.append import append
 from lakehouse.tables.bookmarks import bookmark_properties, read_bookmark
@@ -40,31 +36,11 @@ from lakehouse.tables.definitions import (
     DEAD_LETTERS,
     DUPLICATES,
     raw_table,
-    staging_table,
-    tables_of,
 )
-
-Result = TypeVar("Result")
 
 log = logging.getLogger("lakehouse.ingest")
 # Both topics of a run write to ops.dead_letters, each in a thread of its own.
 _turns: dict[Table, threading.Lock] = defaultdict(threading.Lock)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What one micro-batch came to, in messages: read = staged + duplicate + dead + seen before."""
-
-    read: int
-    staged: int
-    duplicate: int
-    dead: int
-    # Appends that were done again, because another commit to the table came first.
-    appended_again: int = 0
-
-    @property
-    def seen(self) -> int:
-        return self.read - self.staged - self.duplicate - self.dead
 
 
 class Writer:
@@ -221,88 +197,3 @@ def require_no_rows_since(spark: SparkSession, table: Table, seen: int | None) -
         "with it",
         "The batch was not committed: run the same command again",
     )
-
-
-def unless_moved(topic: str, step: Callable[[], Result]) -> Result:
-    """Repeat a step that looks at tables and changes them, if others changed them in between."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return step()
-        except TableMovedError as error:
-            log.warning(f"{error}; comparing again", extra={"attempt": attempt})
-    raise LakehouseError(
-        f"The tables of {topic} changed {ATTEMPTS} times while they were compared",
-        "Run this again when their maintenance is done",
-    )
-
-
-def stage_missing(
-    contract: Contract,
-    accepted: DataFrame,
-    horizon: timedelta,
-    dry_run: bool,
-    check_locks: Callable[[], None],
-) -> tuple[int, DataFrame | None]:
-    """Stage what staging does not hold, once however often; duplicates go to theirs.
-
-    Returns how many were staged, and find_repeated's answer where the topic has one.
-    """
-    spark, staging = accepted.sparkSession, staging_table(contract)
-    count = 0
-
-    def step() -> DataFrame | None:
-        nonlocal count
-        # Before the ids are looked at: what is committed after that moves the tables.
-        at, duplicates_at = (current_snapshot(spark, table) for table in (staging, DUPLICATES))
-        staged = spark.table(staging.identifier)
-        missing = accepted.select(staging.column_names).join(staged, POSITION, "left_anti")
-        repeated = None
-        if DUPLICATES in tables_of(contract):
-            repeated = find_repeated(missing, staged, horizon)
-            missing = missing.join(repeated, POSITION, "left_anti")
-        if dry_run:
-            return repeated
-        files = write_rows(missing, layout_of(spark, staging))
-        check_locks()
-        count += append(spark, staging, files, at, {})
-        if repeated is not None:
-            known = spark.table(DUPLICATES.identifier)
-            fresh = duplicate_rows(contract, repeated)
-            fresh = fresh.join(known, ["topic", "partition", "offset"], "left_anti")
-            files = write_rows(fresh, layout_of(spark, DUPLICATES))
-            check_locks()
-            append(spark, DUPLICATES, files, duplicates_at, {})
-        return repeated
-
-    repeated = unless_moved(contract.topic, step)
-    return count, repeated
-
-
-def settle(verdicts: DataFrame, check_locks: Callable[[], None]) -> int:
-    """Change open dead letters, found by topic, partition and offset, in all other columns.
-
-    Returns how many were changed: one that was settled in the meantime is left as it is.
-    """
-    spark, position = verdicts.sparkSession, DEAD_LETTERS.position
-    changed = [name for name in verdicts.columns if name not in position]
-    # A commit makes Spark forget what it holds of the table, and work it out anew.
-    verdicts = verdicts.withColumnsRenamed({name: f"new_{name}" for name in changed})
-    verdicts = verdicts.localCheckpoint()
-
-    def step() -> int:
-        at = current_snapshot(spark, DEAD_LETTERS)
-        letters = spark.table(DEAD_LETTERS.identifier).where("outcome IS NULL")
-        rows = letters.join(verdicts, position).select(
-            *(
-                F.col(f"new_{name}").alias(name) if name in changed else name
-                for name in DEAD_LETTERS.column_names
-            )
-        )
-        rows = rows.localCheckpoint()
-        count = rows.count()
-        if count:
-            check_locks()
-            replace_rows(spark, DEAD_LETTERS, rows.select(position), rows, at)
-        return count
-
-    return unless_moved(DEAD_LETTERS.name, step)

@@ -1,11 +1,14 @@
 """Tell Kafka how far the ingest has come, for tools that show a consumer group's lag."""
 
+import logging
+
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from lakehouse.kafka.generations import in_kafka
 from lakehouse.kafka.offsets import Frontier
-from lakehouse.kafka.topics import log
 from lakehouse.settings import Settings
+
+log = logging.getLogger("lakehouse.kafka")
 
 
 def publish_frontier(settings: Settings, topic: str, frontier: Frontier) -> None:

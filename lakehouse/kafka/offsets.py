@@ -1,5 +1,6 @@
 """Offsets of a topic, and what tells one topic from another of the same name."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 # Partition -> the first offset that the table has not seen.
@@ -35,3 +36,12 @@ class Range(NamedTuple):
     partition: int
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """Of one partition; the last is one of them."""
+
+    partition: int
+    first: int
+    last: int

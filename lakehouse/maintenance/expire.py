@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class, snapshots
 from lakehouse.iceberg.commit import TableMovedError, marked
-from lakehouse.iceberg.table import CATALOG, Table
+from lakehouse.iceberg.table import Table
 from lakehouse.maintenance.clock import checked_now
 from lakehouse.tables.append import append
 from lakehouse.tables.bookmarks import newest_bookmarks
@@ -23,32 +23,6 @@ RETAINED_SNAPSHOTS = 10
 ATTEMPTS = 5
 
 log = logging.getLogger("lakehouse.maintenance")
-
-
-@dataclass(frozen=True)
-class Compacted:
-    """Counts of data files that were merged, and of those that took their place."""
-
-    table: str
-    rewritten: int
-    added: int
-
-
-def compact(spark: SparkSession) -> list[Compacted]:
-    """Merge small files of a partition, and those with deleted rows; all answers stay the same."""
-    results = []
-    for table in TABLES:
-        row = spark.sql(
-            # Files of deletes, which Trino writes, slow every ingest down.
-            f"CALL {CATALOG}.system.rewrite_data_files(table => :table, options => map("
-            "'delete-file-threshold', '1', 'remove-dangling-deletes', 'true'))",
-            {"table": table.identifier},
-        ).collect()[0]
-        carry_forward(spark, table)
-        result = Compacted(table.name, row.rewritten_data_files_count, row.added_data_files_count)
-        log.info("compacted", extra=vars(result))
-        results.append(result)
-    return results
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
+from xxhash import xxh64_intdigest
 
 from lakehouse.contracts import RULES, USER_EVENTS
 from lakehouse.contracts.content import is_same_object
@@ -18,6 +19,8 @@ CONFLICT = "DUPLICATE_CONFLICT"
 CONFLICT_DETAIL = f"event_id: {RULES[CONFLICT]}"
 # Beyond, one range from the first day to the last: a condition of thousands takes longer.
 MAX_RANGES = 100
+# That of Spark's xxhash64.
+_SEED = 42
 # Columns that hold a JSON object as text; the others are values.
 _TEXTS = ["event_data", "extra"]
 _VALUES = [
@@ -159,3 +162,9 @@ def _none(accepted: DataFrame) -> DataFrame:
     return position.selectExpr(
         "*", "0 AS first_partition", "0L AS first_offset", "false AS is_same"
     )
+
+
+def event_keys(event_ids: pa.Array) -> np.ndarray:
+    texts = event_ids.cast(pa.binary())
+    keys = [xxh64_intdigest(event_id, _SEED) for event_id in texts.to_pylist()]
+    return np.array(keys, np.uint64).view(np.int64)

@@ -12,7 +12,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from lakehouse.contracts import Contract
 from lakehouse.kafka.records import SOURCE_COLUMNS
 from lakehouse.messages.decode import VERDICT_COLUMNS
-from lakehouse.tables.definitions import DEAD_LETTERS
+from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES
 
 PREFIX_BYTES = 1024
 _POSITION = SOURCE_COLUMNS[:3]
@@ -79,3 +79,12 @@ def dead_letter_rows(contract: Contract, messages: DataFrame, value_limit: int) 
 
     verdict = [column.name for column in VERDICT_COLUMNS]
     return messages.select(*message, *verdict).mapInArrow(letters, from_arrow_schema(schema))
+
+
+def duplicate_rows(contract: Contract, repeated: DataFrame) -> DataFrame:
+    return (
+        repeated.where("is_same")
+        .withColumnsRenamed({"kafka_partition": "partition", "kafka_offset": "offset"})
+        .withColumn("topic", F.lit(contract.topic))
+        .select(DUPLICATES.column_names)
+    )

@@ -19,8 +19,7 @@ from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.iceberg.storage import object_key
 from lakehouse.iceberg.table import Table
 from lakehouse.iceberg.write_target import FIELD_ID, Layout
-from lakehouse.ingest.task import event_keys
-from lakehouse.messages.duplicates import KEY, ranges_around, within
+from lakehouse.messages.duplicates import KEY, event_keys, ranges_around, within
 from lakehouse.messages.offset_sets import is_in
 
 # Keys differ in their first bits: as many as make a table of 16 MB, which rules out most keys.

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.contracts import Contract
-from lakehouse.kafka.offsets import Frontier
-from lakehouse.replay.slices import Asked, Offsets, is_any_of
+from lakehouse.kafka.offsets import Frontier, Offsets
+from lakehouse.messages.offset_conditions import is_any_of
+from lakehouse.replay.slices import Asked
 from lakehouse.tables.append import append
 from lakehouse.tables.bookmarks import bookmark_properties, read_bookmark
 from lakehouse.tables.definitions import tables_of

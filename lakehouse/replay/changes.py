@@ -11,9 +11,8 @@ from lakehouse.contracts import Contract
 from lakehouse.iceberg.branch_commit import replace
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.table import Table
-from lakehouse.ingest.redelivered import duplicate_rows
 from lakehouse.messages.duplicates import POSITION
-from lakehouse.messages.rows import dead_letter_rows, messages_of
+from lakehouse.messages.rows import dead_letter_rows, duplicate_rows, messages_of
 from lakehouse.replay.placement import (
     NEW_DUPLICATE,
     NEW_LETTER,

@@ -8,9 +8,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
-from lakehouse.dead_letters.settle import DISCARDED, DUPLICATE, REPLAYED
 from lakehouse.iceberg.table import Table
 from lakehouse.messages.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, find_repeated
+from lakehouse.messages.outcomes import DISCARDED, DUPLICATE, REPLAYED
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, staging_table
 
 # Where a message belongs: for the last two, where it is already.

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.contracts import CONTRACTS, Contract
-from lakehouse.dead_letters.settle import DISCARDED, IS_OPEN
-from lakehouse.ingest.writer import unless_moved
+from lakehouse.iceberg.commit import unless_moved
 from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.messages.decode import decode
 from lakehouse.messages.duplicates import POSITION
+from lakehouse.messages.outcomes import DISCARDED, IS_OPEN
 from lakehouse.replay.catch_up import level
 from lakehouse.replay.changes import Change, Placement, Tables
 from lakehouse.replay.placement import (

@@ -1,24 +1,15 @@
 """raw.* -> the messages that were asked for, in slices of bounded size."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from itertools import groupby, zip_longest
+from itertools import groupby
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F  # noqa: N812
 
-MOST_PRUNED_BY = 16
-
-
-@dataclass(frozen=True)
-class Offsets:
-    """Of one partition; the last is one of them."""
-
-    partition: int
-    first: int
-    last: int
+from lakehouse.kafka.offsets import Offsets
+from lakehouse.messages.offset_conditions import is_any_of
 
 
 @dataclass(frozen=True)
@@ -106,64 +97,3 @@ def _parts(group: list[Row], limit: int) -> Iterator[Slice]:
 def _is_on(first: date, last: date) -> Column:
     start = datetime.combine(first, time.min, UTC)
     return F.col("kafka_timestamp").between(start, datetime.combine(last, time.max, UTC))
-
-
-def is_any_of(
-    offsets: Iterable[Offsets], partition: str = "partition", offset: str = "offset"
-) -> Column:
-    """Whether a row is at one of the offsets; never null.
-
-    An OR of each range is too deep for Spark from a few hundred ranges on, so ranges are looked up
-    in a map by partition. Iceberg prunes files by the other, coarser condition.
-    """
-    ranges = sorted(offsets, key=lambda each: (each.first, each.last))
-    if not ranges:
-        return F.lit(False)
-    known: dict[int, list[Offsets]] = defaultdict(list)
-    for each in ranges:
-        known[each.partition].append(each)
-    # The first range of each partition, the second of each, and so on: as a rule there is one.
-    layers = zip_longest(*known.values())
-    is_within = any_of([_is_in_own(filter(None, each), partition, offset) for each in layers])
-    return _is_near(ranges, partition, offset) & F.coalesce(is_within, F.lit(False))
-
-
-def _is_near(ranges: Sequence[Offsets], partition: str, offset: str) -> Column:
-    """For ranges in order: as few conditions as Iceberg can check for each file."""
-    size = -(-len(ranges) // MOST_PRUNED_BY)
-    return any_of(
-        [
-            F.col(partition).isin({each.partition for each in group})
-            & F.col(offset).between(group[0].first, max(each.last for each in group))
-            for group in (ranges[start : start + size] for start in range(0, len(ranges), size))
-        ]
-    )
-
-
-def is_at_or_past(ends: Mapping[int, int], partition: str, offset: str) -> Column:
-    """Whether a row is not before the end of its partition: true without an end, never null."""
-    if not ends:
-        return F.lit(True)
-    return F.coalesce(F.col(offset) >= _of_own(ends, partition), F.lit(True))
-
-
-def _of_own(values: Mapping[int, int], partition: str) -> Column:
-    """The value of a row's partition, null if it has none."""
-    entries = ", ".join(f"{number}, {value}L" for number, value in values.items())
-    return F.expr(f"map({entries})[`{partition}`]")
-
-
-def any_of(conditions: Sequence[Column]) -> Column:
-    """Their disjunction, as deep as the logarithm of their number."""
-    if len(conditions) == 1:
-        return conditions[0]
-    middle = len(conditions) // 2
-    return any_of(conditions[:middle]) | any_of(conditions[middle:])
-
-
-def _is_in_own(offsets: Iterable[Offsets], partition: str, offset: str) -> Column:
-    """At most one range per partition."""
-    ranges = {each.partition: each for each in offsets}
-    first = _of_own({p: each.first for p, each in ranges.items()}, partition)
-    last = _of_own({p: each.last for p, each in ranges.items()}, partition)
-    return F.col(offset).between(first, last)

@@ -12,7 +12,8 @@ import pytest
 from broker import EVENT
 from pyarrow import fs
 
-from lakehouse.dead_letters.settle import Selection, discard
+from lakehouse.dead_letters.browse import Selection
+from lakehouse.dead_letters.settle import discard
 from lakehouse.dead_letters.settle import replay as dead_letters_replay
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class

@@ -8,9 +8,10 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer
 from kills import Ingest
 
 from lakehouse.audit.run import audit
+from lakehouse.kafka.offsets import Offsets
 from lakehouse.kafka.topics import read_topics
 from lakehouse.replay.run import replay
-from lakehouse.replay.slices import Asked, Offsets
+from lakehouse.replay.slices import Asked
 
 PARTITIONS = 1000
 TOPIC = "user-events"

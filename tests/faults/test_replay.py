@@ -11,10 +11,11 @@ from confluent_kafka import TopicPartition
 from lakehouse.contracts import CONTRACTS, USER_EVENTS, Rejected
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
+from lakehouse.kafka.offsets import Offsets
 from lakehouse.replay import run as replay_module
 from lakehouse.replay.changes import Tables
 from lakehouse.replay.run import replay
-from lakehouse.replay.slices import Asked, Offsets
+from lakehouse.replay.slices import Asked
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, STG_USER_EVENTS
 
 TABLES = (STG_USER_EVENTS, DUPLICATES, DEAD_LETTERS)

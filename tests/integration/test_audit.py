@@ -15,7 +15,8 @@ from lakehouses import FaultHome, session_of, store_of
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.audit.run import audit
-from lakehouse.dead_letters.settle import Selection, discard
+from lakehouse.dead_letters.browse import Selection
+from lakehouse.dead_letters.settle import discard
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.branch_commit import replace as replace_rows
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table

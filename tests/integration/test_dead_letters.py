@@ -11,11 +11,12 @@ from broker import produce
 
 from lakehouse.contracts import CONTRACTS, USER_EVENTS
 from lakehouse.dead_letters import settle as dead_letters
-from lakehouse.dead_letters.settle import Position, Selection
+from lakehouse.dead_letters.browse import Position, Selection
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import writer as write
-from lakehouse.ingest.run import _Run, ingest
+from lakehouse.ingest.run import ingest
+from lakehouse.ingest.topic_run import TopicRun
 from lakehouse.maintenance.expire import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.tables.definitions import DEAD_LETTERS, STG_USER_EVENTS
@@ -178,15 +179,15 @@ def test_a_replay_that_stages_the_event_during_an_ingest_leaves_it_staged_once(
     produce(settings, event("within-wish"))
     ingest(spark, settings)
     with_wishlists()
-    check = _Run._check
+    check = TopicRun._check
 
     def after_a_replay(run, batch):
         """The batch is written, and not committed yet."""
-        monkeypatch.setattr(_Run, "_check", check)
+        monkeypatch.setattr(TopicRun, "_check", check)
         query_replay(spark)
         check(run, batch)
 
-    monkeypatch.setattr(_Run, "_check", after_a_replay)
+    monkeypatch.setattr(TopicRun, "_check", after_a_replay)
     produce(settings, event("within-wish", "add_to_cart"))
     report = ingest(spark, settings)[0]
     assert (report.total.staged, report.total.duplicate, report.retries) == (0, 1, 1)

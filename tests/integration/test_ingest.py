@@ -16,7 +16,8 @@ from lakehouse.iceberg.write_target import layout_of
 from lakehouse.ingest import run as ingest_module
 from lakehouse.ingest.run import ingest
 from lakehouse.kafka.topics import read_topics
-from lakehouse.maintenance.expire import RETAINED_SNAPSHOTS, compact, expire
+from lakehouse.maintenance.compact import compact
+from lakehouse.maintenance.expire import RETAINED_SNAPSHOTS, expire
 from lakehouse.tables.append import append
 from lakehouse.tables.bookmarks import read_bookmark
 from lakehouse.tables.definitions import DEAD_LETTERS, STG_USER_EVENTS

@@ -16,9 +16,10 @@ from generator.progress import Progress
 from generator.publish import Publisher
 from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS
 from lakehouse.ingest.run import ingest
-from lakehouse.maintenance.expire import compact
+from lakehouse.kafka.offsets import Offsets
+from lakehouse.maintenance.compact import compact
 from lakehouse.replay.run import replay
-from lakehouse.replay.slices import Asked, Offsets
+from lakehouse.replay.slices import Asked
 from lakehouse.tables.definitions import STG_USER_EVENTS
 
 # Days on which no other test has an event.

@@ -8,7 +8,7 @@ from broker import EVENT
 
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest.run import ingest
-from lakehouse.maintenance.expire import compact
+from lakehouse.maintenance.compact import compact
 from lakehouse.tables.definitions import STG_USER_EVENTS
 
 pytestmark = pytest.mark.usefixtures("topics")

@@ -18,15 +18,9 @@ from lakehouse.iceberg.data_file import partition_value
 from lakehouse.iceberg.file_writer import FileWriter
 from lakehouse.iceberg.storage import object_key
 from lakehouse.iceberg.write_target import FIELD_ID, Partition, _with_ids
-from lakehouse.ingest.task import (
-    MESSAGES_PER_TASK,
-    Taken,
-    _parts,
-    _without_gaps,
-    event_keys,
-    first_of,
-)
+from lakehouse.ingest.task import MESSAGES_PER_TASK, Taken, _parts, _without_gaps, first_of
 from lakehouse.kafka.offsets import Range
+from lakehouse.messages.duplicates import event_keys
 from lakehouse.messages.offset_sets import is_among
 
 SCHEMA = pa.schema([pa.field("user_id", pa.string()), pa.field("at", pa.timestamp("us", tz="UTC"))])

@@ -20,9 +20,11 @@ from lakehouse.audit.conservation import (
 )
 from lakehouse.audit.observed_offsets import past
 from lakehouse.audit.offset_chunks import patterns_of, seen
-from lakehouse.dead_letters.settle import Position, Selection
+from lakehouse.dead_letters.browse import Position, Selection
+from lakehouse.kafka.offsets import Offsets
+from lakehouse.messages.offset_conditions import is_any_of
 from lakehouse.messages.offset_sets import held_of, is_among
-from lakehouse.replay.slices import Asked, Offsets, Slice, is_any_of
+from lakehouse.replay.slices import Asked, Slice
 from lakehouse.tables.accepted import Gap
 from lakehouse.tables.definitions import STG_USER_EVENTS
 

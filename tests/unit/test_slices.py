@@ -2,7 +2,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from lakehouse.replay.slices import Asked, Offsets, slices
+from lakehouse.kafka.offsets import Offsets
+from lakehouse.replay.slices import Asked, slices
 
 FIRST, SECOND, THIRD = (date(2026, 3, day) for day in (1, 2, 3))
 
