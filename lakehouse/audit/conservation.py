@@ -10,8 +10,8 @@ from typing import NamedTuple
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.audit.offset_chunks import in_chunks, patterns_of
 from lakehouse.kafka.offsets import Frontier
+from lakehouse.messages.offset_chunks import in_chunks, patterns_of
 from lakehouse.tables.accepted import Gap
 
 KAFKA, LEDGER, RAW, STAGED, DUPLICATE = "kafka", "ledger", "raw", "staged", "duplicate"

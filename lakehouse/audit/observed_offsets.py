@@ -19,7 +19,6 @@ from lakehouse.audit.conservation import (
     PartitionCount,
     Pattern,
 )
-from lakehouse.audit.delivered import delivered
 from lakehouse.contracts import CONTRACTS
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.table import Table
@@ -27,6 +26,7 @@ from lakehouse.kafka.client import client_options
 from lakehouse.kafka.generations import with_recorded_partitions
 from lakehouse.kafka.offsets import Frontier, Origin
 from lakehouse.kafka.topics import Topic
+from lakehouse.messages.delivered import delivered
 from lakehouse.messages.offset_conditions import is_at_or_past
 from lakehouse.messages.outcomes import DUPLICATE as OUTCOME_DUPLICATE
 from lakehouse.messages.outcomes import REPLAYED as OUTCOME_REPLAYED

@@ -51,13 +51,13 @@ from lakehouse.audit.observed_offsets import (
     record_proof,
     table_places,
 )
-from lakehouse.audit.offset_chunks import in_chunks
 from lakehouse.audit.stored_files import damaged_files
 from lakehouse.contracts import CONTRACTS, Contract
 from lakehouse.iceberg.table import Table
 from lakehouse.kafka.generations import generation_of
 from lakehouse.kafka.topics import read_topics
 from lakehouse.locks.writer_lock import writer_locks
+from lakehouse.messages.offset_chunks import in_chunks
 from lakehouse.settings import Settings
 from lakehouse.tables.accepted import (
     AcceptedTopic,

@@ -4,13 +4,13 @@ import logging
 
 from pyspark.sql import SparkSession
 
-from lakehouse.audit.delivered import count_delivered
 from lakehouse.contracts import Contract
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest.task import Taken, files_of
 from lakehouse.kafka.generations import in_kafka
 from lakehouse.kafka.offsets import Range
 from lakehouse.kafka.topics import is_compacted
+from lakehouse.messages.delivered import count_delivered
 from lakehouse.retry import TransientError
 from lakehouse.tables.definitions import DEAD_LETTERS, raw_table, staging_table
 

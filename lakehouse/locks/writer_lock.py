@@ -24,10 +24,10 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import catalog_properties, existing_table
-from lakehouse.iceberg.warehouse import Warehouse
 from lakehouse.locks.s3_object import S3Object, Version
 from lakehouse.retry import cause as cause_of
 from lakehouse.tables.definitions import TABLES
+from lakehouse.tables.warehouse import Warehouse
 
 # The store's clock is read from headers that cut off the fraction of the second.
 STORE_CLOCK_SECONDS = 1

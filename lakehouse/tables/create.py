@@ -14,9 +14,9 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import catalog_properties, existing_table, java_class
 from lakehouse.iceberg.table import CATALOG, Table
-from lakehouse.iceberg.warehouse import Warehouse
 from lakehouse.tables.definitions import TABLES
 from lakehouse.tables.drift import Alteration, Schema, alteration, never_had
+from lakehouse.tables.warehouse import Warehouse
 
 # Enough to tell what a folder is used for.
 MAX_OBJECTS = 1000

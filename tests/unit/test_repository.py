@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,24 +16,51 @@ MAKEFILE = (REPOSITORY / "Makefile").read_text()
 TARGETS = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split())
 
 
-def imports_of(package: str) -> set[str]:
-    modules = set()
-    for file in (REPOSITORY / package).rglob("*.py"):
+# Packages and modules of lakehouse/, each floor above those that it may import.
+FLOORS = [
+    {"errors", "logs", "console"},
+    {"settings", "retry", "contracts"},
+    {"kafka", "iceberg", "remedies"},
+    {"tables"},
+    {"locks"},
+    {"messages", "maintenance", "stack", "job"},
+    {"ingest", "replay", "dead_letters", "audit", "demo"},
+]
+ENTRIES = {"jobs", "generator", "tests", "bench"}
+
+
+def imports(folder: str) -> Iterator[tuple[str, str]]:
+    """Each import in a folder: the module that has it, and what is imported, by their names."""
+    for file in (REPOSITORY / folder).rglob("*.py"):
+        module = ".".join(file.relative_to(REPOSITORY).with_suffix("").parts)
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:
-                modules.add(node.module)
+                yield from ((module, f"{node.module}.{alias.name}") for alias in node.names)
             elif isinstance(node, ast.Import):
-                modules.update(alias.name for alias in node.names)
-    return modules
+                yield from ((module, alias.name) for alias in node.names)
 
 
-def test_imports_point_one_way():
-    ours = ("jobs", "generator", "tests")
-    assert not [m for m in imports_of("lakehouse") if m.split(".")[0] in ours]
-    assert {m for m in imports_of("generator") if m.startswith("lakehouse")} == {
-        "lakehouse.contracts"
-    }
-    assert not [m for m in imports_of("jobs") if m.split(".")[0] == "jobs"]
+def part(module: str) -> str:
+    """kafka of lakehouse.kafka.topics"""
+    return module.split(".")[1]
+
+
+def test_no_part_of_the_lakehouse_imports_another_of_its_floor_or_above():
+    floors = {part: number for number, floor in enumerate(FLOORS) for part in floor}
+    between = [
+        (module, imported)
+        for module, imported in imports("lakehouse")
+        if imported.startswith("lakehouse.") and part(module) != part(imported)
+    ]
+    assert len(between) > 100
+    assert not [each for each in between if floors[part(each[0])] <= floors[part(each[1])]]
+
+
+def test_what_is_started_imports_the_lakehouse_and_never_the_other_way_round():
+    assert not [each for each in imports("lakehouse") if each[1].split(".")[0] in ENTRIES]
+    assert not [each for each in imports("jobs") if each[1].split(".")[0] in ENTRIES]
+    from_lakehouse = [name for _, name in imports("generator") if name.startswith("lakehouse.")]
+    assert {part(name) for name in from_lakehouse} == {"contracts"}
 
 
 def test_the_readme_names_every_target_and_no_other():

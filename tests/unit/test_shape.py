@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from lakehouse.audit import offset_chunks as chunks
 from lakehouse.audit.conservation import (
     DEAD,
     DUPLICATE,
@@ -19,9 +18,10 @@ from lakehouse.audit.conservation import (
     patterns,
 )
 from lakehouse.audit.observed_offsets import past
-from lakehouse.audit.offset_chunks import patterns_of, seen
 from lakehouse.dead_letters.browse import Position, Selection
 from lakehouse.kafka.offsets import Offsets
+from lakehouse.messages import offset_chunks as chunks
+from lakehouse.messages.offset_chunks import patterns_of, seen
 from lakehouse.messages.offset_conditions import is_any_of
 from lakehouse.messages.offset_sets import held_of, is_among
 from lakehouse.replay.slices import Asked, Slice

@@ -5,8 +5,8 @@ from itertools import combinations
 import pytest
 
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg.warehouse import Warehouse
 from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES
+from lakehouse.tables.warehouse import Warehouse
 
 
 def test_the_default_warehouse_keeps_raw_and_locks_beside_it():

@@ -14,11 +14,11 @@ import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from pyspark.sql import DataFrame, SparkSession
 
-from lakehouse.audit.offset_chunks import SEEN, seen
 from lakehouse.kafka.consumer import SILENCE_SECONDS
 from lakehouse.kafka.generations import in_kafka
 from lakehouse.kafka.offsets import Range
 from lakehouse.messages.decode import spare_worker
+from lakehouse.messages.offset_chunks import SEEN, seen
 from lakehouse.retry import TransientError
 
 MESSAGES_PER_TASK = 100_000
