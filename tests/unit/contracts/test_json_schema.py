@@ -18,7 +18,7 @@ from lakehouse.contracts.schema import FOLDER, incompatibilities, json_schema, p
 from lakehouse.errors import LakehouseError
 from lakehouse.tables.definitions import TABLES
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 REMOVED = object()
 PURCHASE = {
