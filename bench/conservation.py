@@ -32,7 +32,7 @@ from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import task as intake
 from lakehouse.ingest import writer as write
 from lakehouse.ingest.run import ingest
-from lakehouse.ingest.task import Intake, Taken
+from lakehouse.ingest.task import BatchTasks, TaskResult
 from lakehouse.kafka.offsets import Range
 from lakehouse.messages.rows import raw_columns
 from lakehouse.settings import Settings
@@ -40,13 +40,13 @@ from lakehouse.stack.home import Home
 from lakehouse.tables.definitions import tables_of
 
 
-class Part(Intake):
+class Part(BatchTasks):
     """Leaves things out within tasks, to which the class goes by value."""
 
     has_raw = True
     has_check = True
 
-    def take_in(self, ranges: list[Range]) -> Taken:
+    def run_one(self, ranges: list[Range]) -> TaskResult:
         with ExitStack() as left_out:
             if not self.has_raw:
                 nothing = lambda contract, records: raw_columns(contract, records.slice(0, 0))  # noqa: E731
@@ -54,7 +54,7 @@ class Part(Intake):
             if not self.has_check:
                 none = lambda ids: np.array([], np.int64)  # noqa: E731
                 left_out.enter_context(patch.object(intake, "event_keys", none))
-            return super().take_in(ranges)
+            return super().run_one(ranges)
 
 
 class WithoutRaw(Part):
@@ -69,8 +69,8 @@ class WithoutBoth(Part):
     has_raw = has_check = False
 
 
-VARIANTS: dict[str, type[Intake]] = {
-    "everything": Intake,
+VARIANTS: dict[str, type[BatchTasks]] = {
+    "everything": BatchTasks,
     "without raw": WithoutRaw,
     "without duplicate check": WithoutCheck,
     "without both": WithoutBoth,
@@ -131,7 +131,7 @@ class Bench:
         return Cost(jvm, python, wall)
 
     def ingest(self, variant: str = "everything") -> None:
-        with patch.object(write, "Intake", VARIANTS[variant]):
+        with patch.object(write, "BatchTasks", VARIANTS[variant]):
             ingest(self._spark, self._settings)
 
     def audit(self, is_full: bool) -> None:

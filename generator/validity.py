@@ -1,6 +1,6 @@
 """A message -> the event or product that it holds, or None if it breaks its contract.
 
-Written from the contract's text with the standard library, and on purpose without the
+BatchResult from the contract's text with the standard library, and on purpose without the
 lakehouse's own parser: `expect` is to find that parser's mistakes.
 """
 

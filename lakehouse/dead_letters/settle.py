@@ -19,7 +19,7 @@ log = logging.getLogger("lakehouse.dead_letters")
 
 
 @dataclass(frozen=True)
-class Replayed:
+class LetterReplay:
     """What a replay came to for one topic, in dead letters."""
 
     topic: str
@@ -40,7 +40,7 @@ def replay(
     horizon: timedelta,
     dry_run: bool,
     check_locks: Callable[[], None],
-) -> list[Replayed]:
+) -> list[LetterReplay]:
     """Hold open letters against the contracts of today, and against the events of their days.
 
     Those that pass are staged and marked, in this order: after a crash between the two the next
@@ -58,7 +58,7 @@ def _replay_topic(
     horizon: timedelta,
     dry_run: bool,
     check_locks: Callable[[], None],
-) -> Replayed:
+) -> LetterReplay:
     letters = letters.where(F.col("topic") == contract.topic)
     cut = letters.where("value_sha256 IS NOT NULL").count()
     whole = letters.where("value_sha256 IS NULL")
@@ -75,7 +75,7 @@ def _replay_topic(
         tried = passed + duplicate + dead
         if tried and not dry_run:
             settle(_settled(verdicts, whole, contract), check_locks)
-        result = Replayed(contract.topic, tried, passed, staged, duplicate, dead, cut, by_class)
+        result = LetterReplay(contract.topic, tried, passed, staged, duplicate, dead, cut, by_class)
         log.info("replayed", extra={**vars(result), "dry_run": dry_run})
         return result
     finally:

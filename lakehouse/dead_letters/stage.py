@@ -7,11 +7,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
-from lakehouse.iceberg.branch_commit import replace as replace_rows
+from lakehouse.iceberg.branch_commit import replace_rows
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.commit import unless_moved
 from lakehouse.iceberg.file_tasks import write_rows
-from lakehouse.iceberg.write_target import layout_of
+from lakehouse.iceberg.write_target import write_target
 from lakehouse.messages.duplicates import POSITION, find_repeated
 from lakehouse.messages.rows import duplicate_rows
 from lakehouse.tables.append import append
@@ -44,14 +44,14 @@ def stage_missing(
             missing = missing.join(repeated, POSITION, "left_anti")
         if dry_run:
             return repeated
-        files = write_rows(missing, layout_of(spark, staging))
+        files = write_rows(missing, write_target(spark, staging))
         check_locks()
         count += append(spark, staging, files, at, {})
         if repeated is not None:
             known = spark.table(DUPLICATES.identifier)
             fresh = duplicate_rows(contract, repeated)
             fresh = fresh.join(known, ["topic", "partition", "offset"], "left_anti")
-            files = write_rows(fresh, layout_of(spark, DUPLICATES))
+            files = write_rows(fresh, write_target(spark, DUPLICATES))
             check_locks()
             append(spark, DUPLICATES, files, duplicates_at, {})
         return repeated

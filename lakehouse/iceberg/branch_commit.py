@@ -16,7 +16,7 @@ from lakehouse.iceberg.table import Table
 BRANCH_AGE_MS = 24 * 60 * 60 * 1000
 
 
-def replace(
+def replace_rows(
     spark: SparkSession, table: Table, held: DataFrame | None, rows: DataFrame, after: int | None
 ) -> int:
     """Delete the rows at the positions `held` and add others, at once, under append's condition.

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 NONE, COUNTS, FULL = "none", "counts", "full"
 
 
-class Column(NamedTuple):
+class ColumnStatsMode(NamedTuple):
     """A column as the table wants it described."""
 
     id: int
@@ -35,7 +35,7 @@ class Metrics(msgspec.Struct, frozen=True):
     upper: dict[int, bytes]
 
 
-def metrics_of(metadata: pq.FileMetaData, columns: Mapping[str, Column]) -> Metrics:
+def metrics_of(metadata: pq.FileMetaData, columns: Mapping[str, ColumnStatsMode]) -> Metrics:
     """`columns` by their names; of one that holds others nothing is kept."""
     sizes: Counter[int] = Counter()
     values: Counter[int] = Counter()
@@ -71,7 +71,7 @@ def metrics_of(metadata: pq.FileMetaData, columns: Mapping[str, Column]) -> Metr
     )
 
 
-def _lower(column: Column, raw: Any) -> bytes:
+def _lower(column: ColumnStatsMode, raw: Any) -> bytes:
     length = _length(column)
     if length is None:
         return _bytes(column.type, raw)
@@ -80,7 +80,7 @@ def _lower(column: Column, raw: Any) -> bytes:
     return raw[:length]
 
 
-def _upper(column: Column, raw: Any) -> bytes | None:
+def _upper(column: ColumnStatsMode, raw: Any) -> bytes | None:
     """Where a text was cut, one that comes after all that begin with it; None if there is none."""
     length = _length(column)
     if length is None:
@@ -91,7 +91,7 @@ def _upper(column: Column, raw: Any) -> bytes | None:
     return raw if len(raw) <= length else _next_bytes(raw[:length])
 
 
-def _length(column: Column) -> int | None:
+def _length(column: ColumnStatsMode) -> int | None:
     """In characters or bytes."""
     if column.type not in ("string", "binary") or column.mode == FULL:
         return None

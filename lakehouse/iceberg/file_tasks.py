@@ -12,7 +12,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from lakehouse.iceberg.data_file import DataFile
 from lakehouse.iceberg.file_writer import FileWriter, remove
 from lakehouse.iceberg.storage import object_key
-from lakehouse.iceberg.write_target import Layout
+from lakehouse.iceberg.write_target import WriteTarget
 
 _FILES = "files binary"
 
@@ -20,7 +20,7 @@ _FILES = "files binary"
 Batches = Iterator[pa.RecordBatch]
 
 
-def write_rows(rows: DataFrame, layout: Layout) -> list[DataFile]:
+def write_rows(rows: DataFrame, layout: WriteTarget) -> list[DataFile]:
     """Files of a table's columns, by name."""
 
     def write(batches: Iterable[pa.RecordBatch]) -> Batches:
@@ -34,7 +34,7 @@ def write_rows(rows: DataFrame, layout: Layout) -> list[DataFile]:
 
 def read_rows(
     spark: SparkSession,
-    layout: Layout,
+    layout: WriteTarget,
     files: list[DataFile],
     keep: Callable[[pa.Table], pa.Array],
 ) -> DataFrame:
@@ -51,7 +51,7 @@ def read_rows(
 
 def rewrite(
     spark: SparkSession,
-    layout: Layout,
+    layout: WriteTarget,
     files: list[DataFile],
     keep: Callable[[pa.Table], pa.Array],
     columns: list[str],
@@ -99,7 +99,7 @@ def _chosen(batches: Iterable[pa.RecordBatch], files: list[DataFile]) -> Iterato
 
 
 def _row_groups(
-    layout: Layout, file: DataFile, columns: list[str] | None = None
+    layout: WriteTarget, file: DataFile, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
     with layout.filesystem().open_input_file(object_key(file.path)) as source:
         found = pq.ParquetFile(source)

@@ -12,7 +12,7 @@ from lakehouse.iceberg.column_stats import metrics_of
 from lakehouse.iceberg.data_file import DataFile, partition_value
 from lakehouse.iceberg.spool import Spool, Values
 from lakehouse.iceberg.storage import object_key
-from lakehouse.iceberg.write_target import Layout
+from lakehouse.iceberg.write_target import WriteTarget
 
 # Rows of one file for each partition wait in memory, up to so much of them together.
 BUFFER_BYTES = 32 * 2**20
@@ -28,7 +28,7 @@ _REPEATING = ("user_id", "product_id", "event_type", "topic", "partition", "erro
 class FileWriter:
     """Write rows into new files of one table, one or more for each partition."""
 
-    def __init__(self, layout: Layout):
+    def __init__(self, layout: WriteTarget):
         self._layout = layout
         self._waiting: list[pa.RecordBatch] = []
         self._bytes = 0
@@ -101,7 +101,7 @@ class FileWriter:
 
 
 class _OpenFile:
-    def __init__(self, layout: Layout, partition: Values | None):
+    def __init__(self, layout: WriteTarget, partition: Values | None):
         self._filesystem = layout.filesystem()
         self._partition = partition
         self._columns = layout.columns
@@ -144,7 +144,7 @@ def _start(chunk: pq.ColumnChunkMetaData) -> int:
     return min(page for page in pages if page)
 
 
-def _by_partition(layout: Layout, rows: pa.Table) -> tuple[pa.Table, list[Values], np.ndarray]:
+def _by_partition(layout: WriteTarget, rows: pa.Table) -> tuple[pa.Table, list[Values], np.ndarray]:
     """The rows partition by partition, each in its order; the partitions; where each begins."""
     if not layout.partitions:
         return rows, [()], np.zeros(1, np.int64)
@@ -162,7 +162,7 @@ def _by_partition(layout: Layout, rows: pa.Table) -> tuple[pa.Table, list[Values
     return rows, list(zip(*values, strict=True)), starts
 
 
-def remove(layout: Layout, files: Iterable[DataFile]) -> None:
+def remove(layout: WriteTarget, files: Iterable[DataFile]) -> None:
     """Delete files that no table knows."""
     for file in files:
         layout.filesystem().delete_file(object_key(file.path))

@@ -18,7 +18,7 @@ from lakehouse.iceberg.catalog import (
     iceberg_table,
     java_class,
 )
-from lakehouse.iceberg.column_stats import Column
+from lakehouse.iceberg.column_stats import ColumnStatsMode
 from lakehouse.iceberg.storage import Store, connected
 from lakehouse.iceberg.table import Table
 
@@ -31,7 +31,7 @@ _TRANSFORMS: dict[str, Callable[..., pa.Array]] = {
 
 
 @dataclass(frozen=True)
-class Partition:
+class PartitionField:
     """One field of a table's partitioning."""
 
     name: str
@@ -45,21 +45,21 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class Layout:
+class WriteTarget:
     """Folder, schema with Iceberg's field ids, and partitioning; can be sent to a task."""
 
     store: Store
     # s3://bucket/folder
     folder: str
     schema: pa.Schema
-    partitions: tuple[Partition, ...]
-    columns: dict[str, Column]
+    partitions: tuple[PartitionField, ...]
+    columns: dict[str, ColumnStatsMode]
 
     def filesystem(self) -> fs.S3FileSystem:
         return connected(self.store)
 
 
-def layout_of(spark: SparkSession, table: Table) -> Layout:
+def write_target(spark: SparkSession, table: Table) -> WriteTarget:
     """As the table is now: columns and partitions may have been added to it."""
     loaded = iceberg_table(spark, table)
     fields = fields_of(spark, loaded)
@@ -72,16 +72,16 @@ def layout_of(spark: SparkSession, table: Table) -> Layout:
     store = Store.of(catalog_properties(spark) | as_dict(spark._jvm, loaded.io().properties()))
     config = java_class(spark._jvm, "org.apache.iceberg.MetricsConfig").forTable(loaded)
     columns = {
-        field["name"]: Column(
+        field["name"]: ColumnStatsMode(
             field["id"], field["type"], config.columnMode(field["name"]).toString()
         )
         for field in fields
         if isinstance(field["type"], str)
     }
-    return Layout(store, f"{loaded.location()}/data", schema, partitions, columns)
+    return WriteTarget(store, f"{loaded.location()}/data", schema, partitions, columns)
 
 
-def _partition(table: Table, field: dict[str, Any], names: dict[int, str]) -> Partition:
+def _partition(table: Table, field: dict[str, Any], names: dict[int, str]) -> PartitionField:
     name, _, argument = field["transform"].rstrip("]").partition("[")
     column = names.get(field["source-id"], "a nested field")
     if name not in _TRANSFORMS or column not in table.column_names:
@@ -90,7 +90,7 @@ def _partition(table: Table, field: dict[str, Any], names: dict[int, str]) -> Pa
             f"Replace it by one of {', '.join(_TRANSFORMS)} of a column of ours: ALTER TABLE ... "
             "REPLACE PARTITION FIELD",
         )
-    return Partition(field["name"], column, name, int(argument) if argument else None)
+    return PartitionField(field["name"], column, name, int(argument) if argument else None)
 
 
 def _with_ids(field: pa.Field, known: dict[str, Any]) -> pa.Field:

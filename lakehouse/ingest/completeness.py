@@ -6,7 +6,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.contracts import Contract
 from lakehouse.errors import LakehouseError
-from lakehouse.ingest.task import Taken, files_of
+from lakehouse.ingest.task import TaskResult, files_of
 from lakehouse.kafka.generations import in_kafka
 from lakehouse.kafka.offsets import Range
 from lakehouse.kafka.topics import is_compacted
@@ -24,7 +24,7 @@ def require_complete(
     contract: Contract,
     kafka: dict[str, str],
     ranges: list[Range],
-    found: list[Taken],
+    found: list[TaskResult],
 ) -> None:
     """All messages of the ranges were read, and each was written or is in the tables already."""
     _require_written(contract, found)
@@ -37,7 +37,7 @@ def require_complete(
         _require_delivered(spark, contract.topic, kafka, short, read)
 
 
-def _require_written(contract: Contract, found: list[Taken]) -> None:
+def _require_written(contract: Contract, found: list[TaskResult]) -> None:
     raw, staging = raw_table(contract), staging_table(contract)
     read = sum(taken.read for taken in found)
     for tables, held in (

@@ -5,7 +5,7 @@ from collections import Counter
 
 from lakehouse.contracts.rejection import HEADERS_UNREADABLE, UNEXPECTED
 from lakehouse.errors import LakehouseError
-from lakehouse.ingest.results import Extent, Rejections
+from lakehouse.ingest.results import BatchSummary, RejectionCount
 
 SHOWN_CLASSES = 3
 
@@ -21,13 +21,13 @@ class DeadLetterLimits:
         self._stop = stop
         self._read = 0
         self._rejected: Counter[str] = Counter()
-        self._examples: dict[str, Rejections] = {}
+        self._examples: dict[str, RejectionCount] = {}
 
     @property
     def share(self) -> float:
         return self._rejected.total() / self._read if self._read else 0.0
 
-    def check(self, batch: Extent) -> None:
+    def check(self, batch: BatchSummary) -> None:
         """Count a batch; LakehouseError if with it the run is above `stop`."""
         self._read += batch.read
         for each in batch.rejections:

@@ -12,9 +12,9 @@ from lakehouse.contracts import Contract
 from lakehouse.iceberg.data_file import DataFile
 from lakehouse.iceberg.file_tasks import read_rows, rewrite, write_rows
 from lakehouse.iceberg.table import Table
-from lakehouse.iceberg.write_target import Layout
-from lakehouse.ingest.results import Rejections
-from lakehouse.ingest.task import Taken
+from lakehouse.iceberg.write_target import WriteTarget
+from lakehouse.ingest.results import RejectionCount
+from lakehouse.ingest.task import TaskResult
 from lakehouse.kafka.offsets import Offsets
 from lakehouse.messages.duplicates import (
     CONFLICT,
@@ -34,16 +34,16 @@ Files = dict[Table, list[DataFile]]
 
 
 @dataclass(frozen=True)
-class Aside:
+class Redeliveries:
     """Of one topic; `horizon` is that of find_repeated, `value_limit` that of dead letters."""
 
     spark: SparkSession
     contract: Contract
-    layouts: dict[str, Layout]
+    layouts: dict[str, WriteTarget]
     horizon: timedelta
     value_limit: int
 
-    def set_aside(self, found: list[Taken], files: Files) -> Rejections | None:
+    def set_aside(self, found: list[TaskResult], files: Files) -> RejectionCount | None:
         """Change `files`, which are not committed yet; returns the conflicts.
 
         As a rule there are none, and a look at the hashes of the ids is all.
@@ -70,7 +70,7 @@ class Aside:
             files[DEAD_LETTERS] += write_rows(rows, self.layouts[DEAD_LETTERS.name])
         return conflicts
 
-    def _repeated(self, found: list[Taken], files: list[DataFile]) -> DataFrame | None:
+    def _repeated(self, found: list[TaskResult], files: list[DataFile]) -> DataFrame | None:
         """find_repeated's answer for the rows of these files; None if no id comes again."""
         keys = np.concatenate([np.frombuffer(taken.event_keys, np.int64) for taken in found])
         if not keys.size:
@@ -116,7 +116,7 @@ def _spans(held: Held) -> list[Offsets]:
     return [Offsets(p, int(offsets.min()), int(offsets.max())) for p, offsets in held.items()]
 
 
-def _count(repeated: DataFrame) -> tuple[int, Rejections | None]:
+def _count(repeated: DataFrame) -> tuple[int, RejectionCount | None]:
     """Duplicates, and conflicts if there are any."""
     first = F.min_by(F.struct(*POSITION), F.struct(*POSITION)).alias("first")
     groups = repeated.groupBy("is_same").agg(F.count("*").alias("messages"), first).collect()
@@ -124,5 +124,5 @@ def _count(repeated: DataFrame) -> tuple[int, Rejections | None]:
     conflicts = counts.get(False)
     return (
         counts[True].messages if True in counts else 0,
-        Rejections(CONFLICT, conflicts.messages, *conflicts.first) if conflicts else None,
+        RejectionCount(CONFLICT, conflicts.messages, *conflicts.first) if conflicts else None,
     )

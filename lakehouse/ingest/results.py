@@ -7,7 +7,7 @@ from lakehouse.kafka.open_transactions import Waiting
 
 
 @dataclass(frozen=True)
-class Rejections:
+class RejectionCount:
     """How many messages broke the contract in one way, and where one of them is."""
 
     error_class: str
@@ -17,19 +17,19 @@ class Rejections:
 
 
 @dataclass(frozen=True)
-class Extent:
+class BatchSummary:
     """What a micro-batch holds, before anything of it is committed."""
 
     read: int
     # Bytes of keys, values and headers.
     size: int
     ends: Frontier
-    rejections: list[Rejections]
+    rejections: list[RejectionCount]
     last_messages: dict[int, LastMessage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Written:
+class BatchResult:
     """What one micro-batch came to, in messages: read = staged + duplicate + dead + seen before."""
 
     read: int
@@ -49,15 +49,15 @@ class TopicReport:
     """What a run did with one topic, batch by batch."""
 
     topic: str
-    batches: list[Written] = field(default_factory=list)
+    batches: list[BatchResult] = field(default_factory=list)
     # How often the run was begun again after a failure.
     retries: int = 0
     # What is not read until a transaction ends.
     waiting: list[Waiting] = field(default_factory=list)
 
     @property
-    def total(self) -> Written:
-        return Written(
+    def total(self) -> BatchResult:
+        return BatchResult(
             read=sum(batch.read for batch in self.batches),
             staged=sum(batch.staged for batch in self.batches),
             duplicate=sum(batch.duplicate for batch in self.batches),

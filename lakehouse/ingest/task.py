@@ -19,8 +19,8 @@ from pyspark.sql import SparkSession
 from lakehouse.contracts import Contract
 from lakehouse.iceberg.file_writer import DataFile, FileWriter, remove
 from lakehouse.iceberg.table import Table
-from lakehouse.iceberg.write_target import Layout
-from lakehouse.ingest.results import Extent, Rejections
+from lakehouse.iceberg.write_target import WriteTarget
+from lakehouse.ingest.results import BatchSummary, RejectionCount
 from lakehouse.kafka.consumer import consume
 from lakehouse.kafka.last_message import last_message, newest
 from lakehouse.kafka.offsets import Frontier, LastMessage, Range
@@ -37,7 +37,7 @@ MESSAGES_PER_TASK = 50_000
 BYTES_PER_BATCH = 4 * 2**30
 
 
-class Taken(msgspec.Struct):
+class TaskResult(msgspec.Struct):
     """What one task has read and written."""
 
     # Partition -> how many of its messages were read.
@@ -49,7 +49,7 @@ class Taken(msgspec.Struct):
     # Read, and not written, because the table has them: raw, or one of the others.
     held_in_raw: int
     held_elsewhere: int
-    rejections: list[Rejections]
+    rejections: list[RejectionCount]
     # Table name -> its files.
     files: dict[str, list[DataFile]]
     # Of the staged events: xxhash64 of each id, as 64-bit numbers one after the other; their days.
@@ -63,7 +63,7 @@ class Taken(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Intake:
+class BatchTasks:
     """Of one topic; can be sent to a task. `layouts` are by the names of tables.
 
     Offsets that are in `held` are not written: to raw, or to any of the others.
@@ -71,12 +71,14 @@ class Intake:
 
     contract: Contract
     kafka: dict[str, str]
-    layouts: dict[str, Layout]
+    layouts: dict[str, WriteTarget]
     value_limit: int
     held_in_raw: Held = field(default_factory=dict)
     held_elsewhere: Held = field(default_factory=dict)
 
-    def run(self, spark: SparkSession, ranges: list[Range]) -> tuple[Extent, list[Taken]]:
+    def run(
+        self, spark: SparkSession, ranges: list[Range]
+    ) -> tuple[BatchSummary, list[TaskResult]]:
         """Write the files of all messages, or of as many as BYTES_PER_BATCH allows.
 
         The extent's `ends` say how far each partition was read; without a gap, and never nowhere.
@@ -87,18 +89,18 @@ class Intake:
         def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
                 for number in batch.column(0).to_pylist():
-                    taken = msgspec.msgpack.encode(self.take_in(parts[number], budget))
+                    taken = msgspec.msgpack.encode(self.run_one(parts[number], budget))
                     yield pa.RecordBatch.from_pydict({"taken": [taken]})
 
         rows = spark.range(0, len(parts), 1, len(parts)).mapInArrow(work, "taken binary").collect()
-        found = [msgspec.msgpack.decode(row.taken, type=Taken) for row in rows]
+        found = [msgspec.msgpack.decode(row.taken, type=TaskResult) for row in rows]
         kept, ends = _without_gaps(ranges, found)
         for taken in (taken for taken in found if taken not in kept):
             for name, files in taken.files.items():
                 remove(self.layouts[name], files)
         return _extent(ends, kept), kept
 
-    def take_in(self, ranges: list[Range], budget: int) -> Taken:
+    def run_one(self, ranges: list[Range], budget: int) -> TaskResult:
         """In a task: read and write the messages of these ranges, up to `budget` bytes of them."""
         spare_worker()
         task = _Task(self)
@@ -116,7 +118,7 @@ class Intake:
 class _Task:
     """The files that one task writes, and what it counts."""
 
-    def __init__(self, intake: Intake):
+    def __init__(self, intake: BatchTasks):
         self._intake = intake
         contract = intake.contract
         self._raw, self._staging, self._dead = (
@@ -154,11 +156,11 @@ class _Task:
                 self._dead.add(letter_columns(contract, chosen, verdicts, limit))
                 self._rejections.add(partition, chosen, verdicts[0])
 
-    def close(self, ranges: list[Range]) -> Taken:
+    def close(self, ranges: list[Range]) -> TaskResult:
         contract = self._intake.contract
         tables = raw_table(contract), staging_table(contract), DEAD_LETTERS
         writers = self._raw, self._staging, self._dead
-        return Taken(
+        return TaskResult(
             self._messages,
             self.size,
             ranges,
@@ -223,11 +225,13 @@ class _Rejections:
             self._counts[name] += 1
             self._first.setdefault(name, (partition, offset))
 
-    def found(self) -> list[Rejections]:
-        return [Rejections(name, n, *self._first[name]) for name, n in self._counts.items()]
+    def found(self) -> list[RejectionCount]:
+        return [RejectionCount(name, n, *self._first[name]) for name, n in self._counts.items()]
 
 
-def _without_gaps(ranges: list[Range], found: list[Taken]) -> tuple[list[Taken], Frontier]:
+def _without_gaps(
+    ranges: list[Range], found: list[TaskResult]
+) -> tuple[list[TaskResult], Frontier]:
     """The tasks that read on where those before them had ended, and the ends of all partitions.
 
     A bookmark is one offset for each partition, so nothing beyond a gap can be committed.
@@ -241,20 +245,20 @@ def _without_gaps(ranges: list[Range], found: list[Taken]) -> tuple[list[Taken],
     return kept, ends
 
 
-def _extent(ends: Frontier, found: list[Taken]) -> Extent:
+def _extent(ends: Frontier, found: list[TaskResult]) -> BatchSummary:
     """Of all tasks; a class is shown by the first of its messages."""
-    rejections: dict[str, Rejections] = {}
+    rejections: dict[str, RejectionCount] = {}
     for each in (each for taken in found for each in taken.rejections):
         if known := rejections.get(each.error_class):
             first = min((known, each), key=lambda r: (r.partition, r.offset))
-            each = Rejections(
+            each = RejectionCount(
                 each.error_class, known.count + each.count, first.partition, first.offset
             )
         rejections[each.error_class] = each
     read, size = (sum(getattr(taken, name) for taken in found) for name in ("read", "size"))
     last = newest(taken.last_messages for taken in found)
-    return Extent(read, size, ends, list(rejections.values()), last)
+    return BatchSummary(read, size, ends, list(rejections.values()), last)
 
 
-def files_of(found: list[Taken], table: Table) -> list[DataFile]:
+def files_of(found: list[TaskResult], table: Table) -> list[DataFile]:
     return [file for taken in found for file in taken.files.get(table.name, [])]

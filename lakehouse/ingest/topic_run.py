@@ -15,9 +15,9 @@ from pyspark.sql.streaming import StreamingQuery
 from lakehouse.contracts import Contract
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest.dead_letter_limits import DeadLetterLimits
-from lakehouse.ingest.results import Extent, TopicReport
+from lakehouse.ingest.results import BatchSummary, TopicReport
 from lakehouse.ingest.starting_offsets import Plan
-from lakehouse.ingest.writer import Writer
+from lakehouse.ingest.writer import BatchWriter
 from lakehouse.kafka.client import client_options, source_options
 from lakehouse.kafka.consumer_group import publish_frontier
 from lakehouse.kafka.generations import in_kafka, recorded
@@ -52,7 +52,7 @@ class TopicRun:
         self._limits = DeadLetterLimits(
             contract.topic, settings.dead_letter_warn, settings.dead_letter_stop
         )
-        self._writer = Writer(
+        self._writer = BatchWriter(
             spark,
             contract,
             plan.topic.origin,
@@ -110,7 +110,7 @@ class TopicRun:
             self._query.stop()
         self._checkpoint.cleanup()
 
-    def _check(self, batch: Extent) -> None:
+    def _check(self, batch: BatchSummary) -> None:
         self._limits.check(batch)
         self._check_topic()
         self._check_locks()

@@ -20,11 +20,11 @@ from lakehouse.iceberg.catalog import current_snapshot, iceberg_table, snapshots
 from lakehouse.iceberg.commit import ATTEMPTS, TableMovedError
 from lakehouse.iceberg.data_file import DataFile
 from lakehouse.iceberg.table import Table
-from lakehouse.iceberg.write_target import Layout, layout_of
+from lakehouse.iceberg.write_target import WriteTarget, write_target
 from lakehouse.ingest.completeness import require_complete
-from lakehouse.ingest.redelivered import Aside
-from lakehouse.ingest.results import Extent, Written
-from lakehouse.ingest.task import Intake, files_of, first_of
+from lakehouse.ingest.redelivered import Redeliveries
+from lakehouse.ingest.results import BatchResult, BatchSummary
+from lakehouse.ingest.task import BatchTasks, files_of, first_of
 from lakehouse.kafka.last_message import newest
 from lakehouse.kafka.offsets import Frontier, LastMessage, Offsets, Origin, Range
 from lakehouse.messages.offset_conditions import is_any_of
@@ -43,7 +43,7 @@ log = logging.getLogger("lakehouse.ingest")
 _turns: dict[Table, threading.Lock] = defaultdict(threading.Lock)
 
 
-class Writer:
+class BatchWriter:
     """Of one topic: each micro-batch goes to each table in one commit, with a bookmark.
 
     Repeating a batch, whole or in other boundaries, changes nothing: a message goes only where
@@ -57,7 +57,7 @@ class Writer:
         contract: Contract,
         origin: Origin,
         kafka: dict[str, str],
-        check: Callable[[Extent], None],
+        check: Callable[[BatchSummary], None],
         value_limit: int,
         horizon: timedelta,
         frontiers: dict[Table, Frontier],
@@ -88,11 +88,11 @@ class Writer:
             if any(end > before.get(partition, 0) for partition, end in ends.items()):
                 self._append(table, [], ends)
 
-    def write(self, ranges: list[Range]) -> tuple[Written, Frontier]:
+    def write(self, ranges: list[Range]) -> tuple[BatchResult, Frontier]:
         """Commit the messages of these ranges, or as many as make a batch; the end of those."""
         ranges = first_of(ranges, self._bytes_per_offset)
         raw, staging, *others = self._frontiers
-        intake = Intake(self._contract, self._kafka, self._layouts, self._value_limit)
+        intake = BatchTasks(self._contract, self._kafka, self._layouts, self._value_limit)
         # Before its rows and ids are looked at.
         self._looked_at = {staging: current_snapshot(self._spark, staging)}
         is_new = all(
@@ -113,7 +113,7 @@ class Writer:
         require_complete(self._spark, self._contract, self._kafka, read, found)
         files = {table: files_of(found, table) for table in self._frontiers}
         if DUPLICATES in files:
-            aside = Aside(
+            aside = Redeliveries(
                 self._spark, self._contract, self._layouts, self._horizon, self._value_limit
             )
             if conflicts := aside.set_aside(found, files):
@@ -122,7 +122,7 @@ class Writer:
         self._last_messages = newest((self._last_messages, batch.last_messages))
         added = {table: self._append(table, files[table], batch.ends) for table in self._frontiers}
         counts = {table: count for table, (count, _) in added.items()}
-        written = Written(
+        written = BatchResult(
             batch.read,
             counts[staging],
             counts.get(DUPLICATES, 0),
@@ -132,8 +132,8 @@ class Writer:
         return written, batch.ends
 
     @cached_property
-    def _layouts(self) -> dict[str, Layout]:
-        return {table.name: layout_of(self._spark, table) for table in self._frontiers}
+    def _layouts(self) -> dict[str, WriteTarget]:
+        return {table.name: write_target(self._spark, table) for table in self._frontiers}
 
     def _held(self, ranges: list[Range], tables: list[Table]) -> Held:
         """What the tables hold of these offsets."""

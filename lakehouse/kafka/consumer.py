@@ -14,7 +14,7 @@ from lakehouse.kafka.offsets import Range
 from lakehouse.kafka.records import record_batch
 from lakehouse.retry import TransientError
 
-MESSAGES_PER_BATCH = 5000
+MESSAGES_PER_POLL = 5000
 # The first messages show how large they are; then a batch has about so many bytes at most.
 FIRST_MESSAGES = 16
 BYTES_PER_BATCH = 16 * 2**20
@@ -65,7 +65,7 @@ class _BatchSize:
 
     def fit(self, records: pa.RecordBatch) -> None:
         fitting = BYTES_PER_BATCH * len(records) // max(records.nbytes, 1)
-        self.messages = max(1, min(fitting, MESSAGES_PER_BATCH))
+        self.messages = max(1, min(fitting, MESSAGES_PER_POLL))
 
 
 def _messages(

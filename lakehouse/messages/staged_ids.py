@@ -18,7 +18,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.iceberg.storage import object_key
 from lakehouse.iceberg.table import Table
-from lakehouse.iceberg.write_target import FIELD_ID, Layout
+from lakehouse.iceberg.write_target import FIELD_ID, WriteTarget
 from lakehouse.messages.duplicates import KEY, event_keys, ranges_around, within
 from lakehouse.messages.offset_sets import is_in
 
@@ -32,7 +32,7 @@ log = logging.getLogger("lakehouse.messages")
 def staged_with(
     spark: SparkSession,
     table: Table,
-    layout: Layout,
+    layout: WriteTarget,
     keys: np.ndarray,
     days: Iterable[date],
     horizon: timedelta,

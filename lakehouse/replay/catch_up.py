@@ -16,7 +16,7 @@ from lakehouse.tables.definitions import tables_of
 log = logging.getLogger("lakehouse.replay")
 
 
-def level(
+def advance_bookmarks(
     spark: SparkSession, contract: Contract, asked: Asked, check_locks: Callable[[], None]
 ) -> None:
     """Take bookmarks that are behind raw's up to it, so that no ingest needs Kafka for that.

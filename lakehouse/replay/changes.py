@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
-from lakehouse.iceberg.branch_commit import replace
+from lakehouse.iceberg.branch_commit import replace_rows
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.table import Table
 from lakehouse.messages.duplicates import POSITION
@@ -97,7 +97,7 @@ class Placement:
         return self._change(DEAD_LETTERS, NEWLY_SETTLED, letters)
 
 
-class Tables:
+class TableVersions:
     """Those of one topic, and what was changed in them; in a dry run, what would have been."""
 
     def __init__(
@@ -135,7 +135,7 @@ class Tables:
         self._check_locks()
         gone = None if change.gone.isEmpty() else change.gone
         at = self._snapshots[table]
-        self._snapshots[table] = replace(self._spark, table, gone, change.rows, at)
+        self._snapshots[table] = replace_rows(self._spark, table, gone, change.rows, at)
 
 
 def _positioned(rows: DataFrame, table: Table) -> DataFrame:

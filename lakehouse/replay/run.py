@@ -15,8 +15,8 @@ from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.messages.decode import decode
 from lakehouse.messages.duplicates import POSITION
 from lakehouse.messages.outcomes import DISCARDED, IS_OPEN
-from lakehouse.replay.catch_up import level
-from lakehouse.replay.changes import Change, Placement, Tables
+from lakehouse.replay.catch_up import advance_bookmarks
+from lakehouse.replay.changes import Change, Placement, TableVersions
 from lakehouse.replay.placement import (
     NEW_DUPLICATE,
     NEW_LETTER,
@@ -43,7 +43,7 @@ log = logging.getLogger("lakehouse.replay")
 
 
 @dataclass(frozen=True)
-class Replayed:
+class RawReplay:
     """What a replay came to for one topic, in messages."""
 
     topic: str
@@ -61,12 +61,12 @@ class Replayed:
     duplicate: int
 
 
-REPORTED = [f.name for f in fields(Replayed) if f.name not in ("topic", "unchanged")]
+REPORTED = [f.name for f in fields(RawReplay) if f.name not in ("topic", "unchanged")]
 
 
 def replay(
     spark: SparkSession, settings: Settings, topic: str, asked: Asked, dry_run: bool = False
-) -> Replayed:
+) -> RawReplay:
     """Bring the tables to what raw and the contract say of the messages that are asked for.
 
     Only what differs is committed, so a replay that was interrupted is run again and goes on.
@@ -97,9 +97,9 @@ class _Replay:
         raw, *self._others = tables_of(contract)
         self._raw = raw
         self._check_locks = check_locks
-        self._tables = Tables(spark, contract.topic, dry_run, check_locks)
+        self._tables = TableVersions(spark, contract.topic, dry_run, check_locks)
 
-    def run(self) -> Replayed:
+    def run(self) -> RawReplay:
         asked = self._spark.table(self._raw.identifier).where(self._asked.condition)
         counts = self._bring_all(asked, is_last=False)
         if counts[WAITING] or counts[REPEATED]:
@@ -110,9 +110,11 @@ class _Replay:
         if not self._dry_run:
             unless_moved(
                 self._contract.topic,
-                lambda: level(self._spark, self._contract, self._asked, self._check_locks),
+                lambda: advance_bookmarks(
+                    self._spark, self._contract, self._asked, self._check_locks
+                ),
             )
-        return Replayed(
+        return RawReplay(
             self._contract.topic,
             unchanged=counts["examined"] - counts["changed"],
             **{name: counts[name] for name in REPORTED},

@@ -137,7 +137,7 @@ def test_a_run_whose_commits_fail_at_the_store_is_begun_again(lakehouse):
     assert_conserved(lakehouse, 20)
 
 
-@pytest.mark.parametrize(("service", "moment"), [(ObjectStore, "append"), (Kafka, "Intake")])
+@pytest.mark.parametrize(("service", "moment"), [(ObjectStore, "append"), (Kafka, "BatchTasks")])
 def test_a_service_that_is_killed_and_started_again_stops_nothing(
     lakehouse, services, monkeypatch, service, moment
 ):

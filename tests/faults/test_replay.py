@@ -13,7 +13,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.kafka.offsets import Offsets
 from lakehouse.replay import run as replay_module
-from lakehouse.replay.changes import Tables
+from lakehouse.replay.changes import TableVersions
 from lakehouse.replay.run import replay
 from lakehouse.replay.slices import Asked
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, STG_USER_EVENTS
@@ -135,7 +135,7 @@ def test_a_wider_contract_stages_its_letters_and_a_narrower_one_takes_rows_back(
     assert letter_of(lakehouse, "w4") == ("UNKNOWN_EVENT_TYPE", "replayed", 2, 2)
 
     monkeypatch.setattr(replay_module, "CONTRACTS", CONTRACTS)
-    apply, applied = Tables.apply, []
+    apply, applied = TableVersions.apply, []
 
     def apply_one(tables, change):
         if applied:
@@ -144,7 +144,7 @@ def test_a_wider_contract_stages_its_letters_and_a_narrower_one_takes_rows_back(
         apply(tables, change)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Tables, "apply", apply_one)
+        patch.setattr(TableVersions, "apply", apply_one)
         with pytest.raises(EndedError):
             replayed(lakehouse, fifth)
     assert applied == [DEAD_LETTERS]

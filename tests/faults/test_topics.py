@@ -23,7 +23,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
 from lakehouse.ingest import run as ingest_module
 from lakehouse.ingest.acceptance import Acceptance, NamedGap, NamedTopic
-from lakehouse.ingest.task import Intake
+from lakehouse.ingest.task import BatchTasks
 from lakehouse.kafka.offsets import NO_TOPIC_ID
 from lakehouse.kafka.topics import read_topics
 from lakehouse.stack import processes
@@ -330,7 +330,7 @@ def wait_until_offsets_are(lakehouse, topic: str, expected: list[int]) -> None:
 def test_messages_that_were_not_read_stop_the_run_before_a_commit(lakehouse, send, monkeypatch):
     send("e0", "e1", "e2")
     lakehouse.create_tables()
-    run = Intake.run
+    run = BatchTasks.run
 
     def without_the_first(intake, spark, ranges):
         extent, found = run(intake, spark, [each._replace(start=each.start + 1) for each in ranges])
@@ -338,7 +338,7 @@ def test_messages_that_were_not_read_stop_the_run_before_a_commit(lakehouse, sen
 
     before = versions(lakehouse)
     with monkeypatch.context() as patch:
-        patch.setattr(Intake, "run", without_the_first)
+        patch.setattr(BatchTasks, "run", without_the_first)
         patch.setattr(lakehouse.settings, "retry_seconds", 0)
         with pytest.raises(LakehouseError, match=r"delivers 3 messages of .*, and 2 were read"):
             lakehouse.ingest()
@@ -350,7 +350,7 @@ def test_messages_that_were_not_read_stop_the_run_before_a_commit(lakehouse, sen
 def test_messages_that_were_not_written_stop_the_run_before_a_commit(lakehouse, send, monkeypatch):
     send("e0", "e1", "e2")
     lakehouse.create_tables()
-    run = Intake.run
+    run = BatchTasks.run
 
     def without_a_file_of_raw(intake, spark, ranges):
         extent, found = run(intake, spark, ranges)
@@ -359,7 +359,7 @@ def test_messages_that_were_not_written_stop_the_run_before_a_commit(lakehouse, 
 
     before = versions(lakehouse)
     with monkeypatch.context() as patch:
-        patch.setattr(Intake, "run", without_a_file_of_raw)
+        patch.setattr(BatchTasks, "run", without_a_file_of_raw)
         with pytest.raises(LakehouseError, match=r"3 messages of user-events were read, .* 0 were"):
             lakehouse.ingest()
     assert versions(lakehouse) == before

@@ -18,7 +18,7 @@ from lakehouse.audit.run import audit
 from lakehouse.dead_letters.browse import Selection
 from lakehouse.dead_letters.settle import discard
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg.branch_commit import replace as replace_rows
+from lakehouse.iceberg.branch_commit import replace_rows
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
 from lakehouse.ingest.run import ingest
 from lakehouse.kafka.topics import read_topics

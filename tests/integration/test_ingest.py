@@ -12,7 +12,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.commit import TableMovedError
 from lakehouse.iceberg.file_tasks import write_rows
-from lakehouse.iceberg.write_target import layout_of
+from lakehouse.iceberg.write_target import write_target
 from lakehouse.ingest import run as ingest_module
 from lakehouse.ingest.run import ingest
 from lakehouse.kafka.topics import read_topics
@@ -111,7 +111,7 @@ def test_a_writer_that_slept_through_a_takeover_commits_nothing(spark, settings,
     produce(settings, EVENT.format(id="slept-2"))
     ingest(spark, settings)
     late = table.where("event_id = 'slept-1'")
-    files = write_rows(late, layout_of(spark, STG_USER_EVENTS))
+    files = write_rows(late, write_target(spark, STG_USER_EVENTS))
     with pytest.raises(TableMovedError, match="stg_user_events has a newer snapshot"):
         append(spark, STG_USER_EVENTS, files, looked_at, {})
     assert places(query, "slept") == (2, 2, 0)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse.iceberg.column_stats import Column, metrics_of
+from lakehouse.iceberg.column_stats import ColumnStatsMode, metrics_of
 
 CUT = "truncate(4)"
 
@@ -20,7 +20,7 @@ def metrics(tmp_path, type_: str, mode: str, values: pa.Array, row_group_size: i
         row_group_size=row_group_size,
         store_decimal_as_integer=True,
     )
-    return metrics_of(pq.read_metadata(path), {"c": Column(7, type_, mode)})
+    return metrics_of(pq.read_metadata(path), {"c": ColumnStatsMode(7, type_, mode)})
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from lakehouse.iceberg.data_file import partition_value
 from lakehouse.iceberg.file_writer import FileWriter
 from lakehouse.iceberg.storage import object_key
 from lakehouse.iceberg.write_target import FIELD_ID, Partition, _with_ids
-from lakehouse.ingest.task import MESSAGES_PER_TASK, Taken, _parts, _without_gaps, first_of
+from lakehouse.ingest.task import MESSAGES_PER_TASK, TaskResult, _parts, _without_gaps, first_of
 from lakehouse.kafka.offsets import Range
 from lakehouse.messages.duplicates import event_keys
 from lakehouse.messages.offset_sets import is_among
@@ -34,7 +34,7 @@ HOSTILE = [*hostile.TEXTS, "", None]
 
 @pytest.fixture
 def layout(tmp_path: Path) -> SimpleNamespace:
-    """As layout_of has it, on this machine's own files."""
+    """As write_target has it, on this machine's own files."""
     store = fs.LocalFileSystem()
     (tmp_path / "t" / "data").mkdir(parents=True)
 
@@ -212,8 +212,8 @@ def test_few_messages_are_one_task_and_many_are_parted_evenly():
     ]
 
 
-def taken(*ranges: Range) -> Taken:
-    return Taken({}, 0, list(ranges), 0, 0, rejections=[], files={})
+def taken(*ranges: Range) -> TaskResult:
+    return TaskResult({}, 0, list(ranges), 0, 0, rejections=[], files={})
 
 
 def test_what_was_read_beyond_a_task_that_ended_early_is_not_kept():
