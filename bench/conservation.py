@@ -33,7 +33,7 @@ from lakehouse.ingest import task as intake
 from lakehouse.ingest import writer as write
 from lakehouse.ingest.run import ingest
 from lakehouse.ingest.task import BatchTasks, TaskResult
-from lakehouse.kafka.offsets import Range
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.messages.rows import raw_columns
 from lakehouse.settings import Settings
 from lakehouse.stack.home import Home
@@ -46,7 +46,7 @@ class Part(BatchTasks):
     has_raw = True
     has_check = True
 
-    def run_one(self, ranges: list[Range]) -> TaskResult:
+    def run_one(self, ranges: list[OffsetRange]) -> TaskResult:
         with ExitStack() as left_out:
             if not self.has_raw:
                 nothing = lambda contract, records: raw_columns(contract, records.slice(0, 0))  # noqa: E731

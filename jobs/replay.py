@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from lakehouse.console import print_table
 from lakehouse.contracts import CONTRACTS
 from lakehouse.job import run
-from lakehouse.kafka.offsets import Offsets
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.replay.run import replay
 from lakehouse.replay.slices import Asked
 from lakehouse.settings import Settings
@@ -27,10 +27,10 @@ def days(text: str) -> tuple[date, date]:
     return first, last
 
 
-def offsets(text: str) -> Offsets:
+def offsets(text: str) -> OffsetRange:
     partition, _, span = text.partition(":")
     first, last = map(int, span.split("-"))
-    return Offsets(int(partition), first, last)
+    return OffsetRange(int(partition), first, last + 1)
 
 
 def parse() -> argparse.Namespace:

@@ -8,7 +8,7 @@ from lakehouse.contracts import Contract
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest.task import TaskResult, files_of
 from lakehouse.kafka.generations import in_kafka
-from lakehouse.kafka.offsets import Range
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.kafka.topics import is_compacted
 from lakehouse.messages.delivered import count_delivered
 from lakehouse.retry import TransientError
@@ -23,7 +23,7 @@ def require_complete(
     spark: SparkSession,
     contract: Contract,
     kafka: dict[str, str],
-    ranges: list[Range],
+    ranges: list[OffsetRange],
     found: list[TaskResult],
 ) -> None:
     """All messages of the ranges were read, and each was written or is in the tables already."""
@@ -58,7 +58,7 @@ def _require_delivered(
     spark: SparkSession,
     topic: str,
     kafka: dict[str, str],
-    short: list[Range],
+    short: list[OffsetRange],
     read: dict[int, int],
 ) -> None:
     """Offsets hold no message where a transaction ended, or was aborted.

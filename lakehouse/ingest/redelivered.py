@@ -15,7 +15,7 @@ from lakehouse.iceberg.table import Table
 from lakehouse.iceberg.write_target import WriteTarget
 from lakehouse.ingest.results import RejectionCount
 from lakehouse.ingest.task import TaskResult
-from lakehouse.kafka.offsets import Offsets
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.messages.duplicates import (
     CONFLICT,
     CONFLICT_DETAIL,
@@ -112,8 +112,10 @@ class Redeliveries:
         return dead_letter_rows(self.contract, messages.withColumns(verdict), self.value_limit)
 
 
-def _spans(held: Held) -> list[Offsets]:
-    return [Offsets(p, int(offsets.min()), int(offsets.max())) for p, offsets in held.items()]
+def _spans(held: Held) -> list[OffsetRange]:
+    return [
+        OffsetRange(p, int(offsets.min()), int(offsets.max()) + 1) for p, offsets in held.items()
+    ]
 
 
 def _count(repeated: DataFrame) -> tuple[int, RejectionCount | None]:

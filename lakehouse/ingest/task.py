@@ -23,7 +23,7 @@ from lakehouse.iceberg.write_target import WriteTarget
 from lakehouse.ingest.results import BatchSummary, RejectionCount
 from lakehouse.kafka.consumer import consume
 from lakehouse.kafka.last_message import last_message, newest
-from lakehouse.kafka.offsets import Frontier, LastMessage, Range
+from lakehouse.kafka.offsets import Frontier, LastMessage, OffsetRange
 from lakehouse.messages.decode import judge, spare_worker, take
 from lakehouse.messages.duplicates import event_keys
 from lakehouse.messages.offset_sets import Held, is_among
@@ -45,7 +45,7 @@ class TaskResult(msgspec.Struct):
     # Bytes of their keys, values and headers.
     size: int
     # What it has read of its part: less than all where it came to its limit of bytes.
-    ranges: list[Range]
+    ranges: list[OffsetRange]
     # Read, and not written, because the table has them: raw, or one of the others.
     held_in_raw: int
     held_elsewhere: int
@@ -77,7 +77,7 @@ class BatchTasks:
     held_elsewhere: Held = field(default_factory=dict)
 
     def run(
-        self, spark: SparkSession, ranges: list[Range]
+        self, spark: SparkSession, ranges: list[OffsetRange]
     ) -> tuple[BatchSummary, list[TaskResult]]:
         """Write the files of all messages, or of as many as BYTES_PER_BATCH allows.
 
@@ -100,7 +100,7 @@ class BatchTasks:
                 remove(self.layouts[name], files)
         return _extent(ends, kept), kept
 
-    def run_one(self, ranges: list[Range], budget: int) -> TaskResult:
+    def run_one(self, ranges: list[OffsetRange], budget: int) -> TaskResult:
         """In a task: read and write the messages of these ranges, up to `budget` bytes of them."""
         spare_worker()
         task = _Task(self)
@@ -156,7 +156,7 @@ class _Task:
                 self._dead.add(letter_columns(contract, chosen, verdicts, limit))
                 self._rejections.add(partition, chosen, verdicts[0])
 
-    def close(self, ranges: list[Range]) -> TaskResult:
+    def close(self, ranges: list[OffsetRange]) -> TaskResult:
         contract = self._intake.contract
         tables = raw_table(contract), staging_table(contract), DEAD_LETTERS
         writers = self._raw, self._staging, self._dead
@@ -178,22 +178,25 @@ def _days(times: pa.Array) -> set[date]:
     return set(pc.unique(times.cast(pa.date32())).to_pylist())
 
 
-def first_of(ranges: list[Range], bytes_per_offset: float) -> list[Range]:
+def first_of(ranges: list[OffsetRange], bytes_per_offset: float) -> list[OffsetRange]:
     """The ranges, or the same share of each if all together are expected to be too many bytes.
 
     Messages are not equally large: with a quarter of the bytes to spare, few tasks end early.
     """
     expected = sum(each.end - each.start for each in ranges) * bytes_per_offset
     share = 0.75 * BYTES_PER_BATCH / expected if expected > BYTES_PER_BATCH else 1
-    return [Range(p, start, start + max(1, int((end - start) * share))) for p, start, end in ranges]
+    return [
+        OffsetRange(p, start, start + max(1, int((end - start) * share)))
+        for p, start, end in ranges
+    ]
 
 
-def _parts(ranges: list[Range], most: int) -> list[list[Range]]:
+def _parts(ranges: list[OffsetRange], most: int) -> list[list[OffsetRange]]:
     """About equal parts, for as many tasks as pay."""
     total = sum(each.end - each.start for each in ranges)
     count = max(1, min(most, total // MESSAGES_PER_TASK))
     size = -(-total // count)
-    parts: list[list[Range]] = [[]]
+    parts: list[list[OffsetRange]] = [[]]
     room = size
     for partition, start, end in ranges:
         while start < end:
@@ -201,7 +204,7 @@ def _parts(ranges: list[Range], most: int) -> list[list[Range]]:
                 parts.append([])
                 room = size
             stop = min(end, start + room)
-            parts[-1].append(Range(partition, start, stop))
+            parts[-1].append(OffsetRange(partition, start, stop))
             room -= stop - start
             start = stop
     return parts
@@ -230,7 +233,7 @@ class _Rejections:
 
 
 def _without_gaps(
-    ranges: list[Range], found: list[TaskResult]
+    ranges: list[OffsetRange], found: list[TaskResult]
 ) -> tuple[list[TaskResult], Frontier]:
     """The tasks that read on where those before them had ended, and the ends of all partitions.
 

@@ -21,7 +21,7 @@ from lakehouse.ingest.writer import BatchWriter
 from lakehouse.kafka.client import client_options, source_options
 from lakehouse.kafka.consumer_group import publish_frontier
 from lakehouse.kafka.generations import in_kafka, recorded
-from lakehouse.kafka.offsets import Frontier, Range
+from lakehouse.kafka.offsets import Frontier, OffsetRange
 from lakehouse.kafka.open_transactions import find_waiting
 from lakehouse.kafka.topics import read_topics
 from lakehouse.settings import Settings
@@ -146,10 +146,10 @@ class TopicRun:
             self.failure = error
             raise
 
-    def _left(self, planned: Frontier) -> list[Range]:
+    def _left(self, planned: Frontier) -> list[OffsetRange]:
         """What is not committed yet of what is planned."""
         return [
-            Range(partition, self._reached.get(partition, 0), end)
+            OffsetRange(partition, self._reached.get(partition, 0), end)
             for partition, end in planned.items()
             if end > self._reached.get(partition, 0)
         ]

@@ -26,7 +26,7 @@ from lakehouse.ingest.redelivered import Redeliveries
 from lakehouse.ingest.results import BatchResult, BatchSummary
 from lakehouse.ingest.task import BatchTasks, files_of, first_of
 from lakehouse.kafka.last_message import newest
-from lakehouse.kafka.offsets import Frontier, LastMessage, Offsets, Origin, Range
+from lakehouse.kafka.offsets import Frontier, LastMessage, OffsetRange, Origin
 from lakehouse.messages.offset_conditions import is_any_of
 from lakehouse.messages.offset_sets import Held, held_of
 from lakehouse.retry import TransientError
@@ -88,7 +88,7 @@ class BatchWriter:
             if any(end > before.get(partition, 0) for partition, end in ends.items()):
                 self._append(table, [], ends)
 
-    def write(self, ranges: list[Range]) -> tuple[BatchResult, Frontier]:
+    def write(self, ranges: list[OffsetRange]) -> tuple[BatchResult, Frontier]:
         """Commit the messages of these ranges, or as many as make a batch; the end of those."""
         ranges = first_of(ranges, self._bytes_per_offset)
         raw, staging, *others = self._frontiers
@@ -109,7 +109,9 @@ class BatchWriter:
         batch, found = intake.run(self._spark, ranges)
         offsets = sum(batch.ends[partition] - start for partition, start, _ in ranges)
         self._bytes_per_offset = batch.size / offsets
-        read = [Range(partition, start, batch.ends[partition]) for partition, start, _ in ranges]
+        read = [
+            OffsetRange(partition, start, batch.ends[partition]) for partition, start, _ in ranges
+        ]
         require_complete(self._spark, self._contract, self._kafka, read, found)
         files = {table: files_of(found, table) for table in self._frontiers}
         if DUPLICATES in files:
@@ -135,7 +137,7 @@ class BatchWriter:
     def _layouts(self) -> dict[str, WriteTarget]:
         return {table.name: write_target(self._spark, table) for table in self._frontiers}
 
-    def _held(self, ranges: list[Range], tables: list[Table]) -> Held:
+    def _held(self, ranges: list[OffsetRange], tables: list[Table]) -> Held:
         """What the tables hold of these offsets."""
         held = []
         for table in tables:
@@ -143,7 +145,7 @@ class BatchWriter:
             if "topic" in table.column_names:
                 rows = rows.where(F.col("topic") == self._contract.topic)
             position = table.partition_column, table.offset_column
-            asked = is_any_of((Offsets(p, start, end - 1) for p, start, end in ranges), *position)
+            asked = is_any_of(ranges, *position)
             held.append(rows.where(asked).select(*position))
         return held_of(held)
 

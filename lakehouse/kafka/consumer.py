@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from lakehouse.errors import LakehouseError
 from lakehouse.kafka.generations import in_kafka
-from lakehouse.kafka.offsets import Range
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.kafka.records import record_batch
 from lakehouse.retry import TransientError
 
@@ -25,8 +25,8 @@ _LOST = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 
 
 def consume(
-    options: dict[str, Any], topic: str, ranges: Iterable[Range]
-) -> Generator[tuple[Range, pa.RecordBatch], None, None]:
+    options: dict[str, Any], topic: str, ranges: Iterable[OffsetRange]
+) -> Generator[tuple[OffsetRange, pa.RecordBatch], None, None]:
     """All messages of the ranges, with SOURCE_COLUMNS; partitions as the tables number them.
 
     LakehouseError where Kafka no longer holds one; TransientError where it does not answer.
@@ -69,7 +69,7 @@ class _BatchSize:
 
 
 def _messages(
-    consumer: Consumer, topic: str, asked: Range, size: _BatchSize
+    consumer: Consumer, topic: str, asked: OffsetRange, size: _BatchSize
 ) -> Iterator[list[Message]]:
     """Offsets may be sparse: past the last message is Kafka's end, or a later message."""
     consumer.assign([TopicPartition(topic, in_kafka(asked.partition), asked.start)])
@@ -105,7 +105,7 @@ def _messages(
             )
 
 
-def _require_asked_for(topic: str, asked: Range, position: int, found: list[Message]) -> None:
+def _require_asked_for(topic: str, asked: OffsetRange, position: int, found: list[Message]) -> None:
     """TransientError unless the messages are of the partition, and follow each other."""
     partition = in_kafka(asked.partition)
     expected = [
@@ -158,7 +158,9 @@ def peek(options: dict[str, Any], topic: str, offsets: dict[int, int]) -> dict[i
                 if not error:
                     found[partition] = record_batch(partition, [answer])
                 elif error.code() not in (KafkaError._PARTITION_EOF, *_LOST):
-                    _check(error, topic, Range(partition, offsets[partition], offsets[partition]))
+                    _check(
+                        error, topic, OffsetRange(partition, offsets[partition], offsets[partition])
+                    )
                 left.discard(partition)
                 consumer.incremental_unassign([TopicPartition(topic, partition)])
                 heard = time.monotonic()
@@ -179,7 +181,7 @@ def _offset(answer: Message) -> int:
     return -1 if offset is None else offset
 
 
-def _check(error: KafkaError, topic: str, asked: Range) -> None:
+def _check(error: KafkaError, topic: str, asked: OffsetRange) -> None:
     if error.code() == KafkaError._PARTITION_EOF:
         return
     where = f"{topic}/{in_kafka(asked.partition)}"

@@ -1,6 +1,5 @@
 """Offsets of a topic, and what tells one topic from another of the same name."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 # Partition -> the first offset that the table has not seen.
@@ -30,18 +29,9 @@ class LastMessage(NamedTuple):
     digest: str
 
 
-class Range(NamedTuple):
+class OffsetRange(NamedTuple):
     """Offsets of a partition, as the tables number it, from start to before end."""
 
     partition: int
     start: int
     end: int
-
-
-@dataclass(frozen=True)
-class Offsets:
-    """Of one partition; the last is one of them."""
-
-    partition: int
-    first: int
-    last: int

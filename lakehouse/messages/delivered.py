@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.kafka.consumer import SILENCE_SECONDS
 from lakehouse.kafka.generations import in_kafka
-from lakehouse.kafka.offsets import Range
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.messages.decode import spare_worker
 from lakehouse.messages.offset_chunks import SEEN, seen
 from lakehouse.retry import TransientError
@@ -76,20 +76,22 @@ def _read_by(
     return spark.range(0, len(parts), 1, len(parts)).mapInArrow(work, schema)
 
 
-def _parts(ranges: dict[int, range], most: int) -> list[list[Range]]:
+def _parts(ranges: dict[int, range], most: int) -> list[list[OffsetRange]]:
     """About equal parts, for as many tasks as pay; in each part a partition is once."""
     total = sum(map(len, ranges.values()))
     count = max(1, min(most, total // MESSAGES_PER_TASK))
-    parts: list[list[Range]] = [[] for _ in range(count)]
+    parts: list[list[OffsetRange]] = [[] for _ in range(count)]
     for partition, offsets in ranges.items():
         for number, part in enumerate(parts):
             share = offsets[len(offsets) * number // count : len(offsets) * (number + 1) // count]
             if share:
-                part.append(Range(partition, share.start, share.stop))
+                part.append(OffsetRange(partition, share.start, share.stop))
     return parts
 
 
-def _read(options: dict[str, str], topic: str, ranges: list[Range]) -> Iterator[pa.RecordBatch]:
+def _read(
+    options: dict[str, str], topic: str, ranges: list[OffsetRange]
+) -> Iterator[pa.RecordBatch]:
     """All partitions at once: one after the other, each would wait for a fetch of its own."""
     spare_worker()
     consumer = Consumer(
@@ -128,7 +130,7 @@ def _read(options: dict[str, str], topic: str, ranges: list[Range]) -> Iterator[
         consumer.close()
 
 
-def _found(answers: list[Message], left: dict[int, Range]) -> Iterator[pa.RecordBatch]:
+def _found(answers: list[Message], left: dict[int, OffsetRange]) -> Iterator[pa.RecordBatch]:
     """The positions asked for; takes partitions that have come to their ends off `left`."""
     offsets: dict[int, list[int]] = defaultdict(list)
     ended = []

@@ -7,23 +7,23 @@ from itertools import zip_longest
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.kafka.offsets import Offsets
+from lakehouse.kafka.offsets import OffsetRange
 
 MOST_PRUNED_BY = 16
 
 
 def is_any_of(
-    offsets: Iterable[Offsets], partition: str = "partition", offset: str = "offset"
+    offsets: Iterable[OffsetRange], partition: str = "partition", offset: str = "offset"
 ) -> Column:
     """Whether a row is at one of the offsets; never null.
 
     An OR of each range is too deep for Spark from a few hundred ranges on, so ranges are looked up
     in a map by partition. Iceberg prunes files by the other, coarser condition.
     """
-    ranges = sorted(offsets, key=lambda each: (each.first, each.last))
+    ranges = sorted(offsets, key=lambda each: (each.start, each.end))
     if not ranges:
         return F.lit(False)
-    known: dict[int, list[Offsets]] = defaultdict(list)
+    known: dict[int, list[OffsetRange]] = defaultdict(list)
     for each in ranges:
         known[each.partition].append(each)
     # The first range of each partition, the second of each, and so on: as a rule there is one.
@@ -32,13 +32,13 @@ def is_any_of(
     return _is_near(ranges, partition, offset) & F.coalesce(is_within, F.lit(False))
 
 
-def _is_near(ranges: Sequence[Offsets], partition: str, offset: str) -> Column:
+def _is_near(ranges: Sequence[OffsetRange], partition: str, offset: str) -> Column:
     """For ranges in order: as few conditions as Iceberg can check for each file."""
     size = -(-len(ranges) // MOST_PRUNED_BY)
     return any_of(
         [
             F.col(partition).isin({each.partition for each in group})
-            & F.col(offset).between(group[0].first, max(each.last for each in group))
+            & F.col(offset).between(group[0].start, max(each.end for each in group) - 1)
             for group in (ranges[start : start + size] for start in range(0, len(ranges), size))
         ]
     )
@@ -65,9 +65,9 @@ def any_of(conditions: Sequence[Column]) -> Column:
     return any_of(conditions[:middle]) | any_of(conditions[middle:])
 
 
-def _is_in_own(offsets: Iterable[Offsets], partition: str, offset: str) -> Column:
+def _is_in_own(offsets: Iterable[OffsetRange], partition: str, offset: str) -> Column:
     """At most one range per partition."""
     ranges = {each.partition: each for each in offsets}
-    first = _of_own({p: each.first for p, each in ranges.items()}, partition)
-    last = _of_own({p: each.last for p, each in ranges.items()}, partition)
-    return F.col(offset).between(first, last)
+    start = _of_own({p: each.start for p, each in ranges.items()}, partition)
+    end = _of_own({p: each.end for p, each in ranges.items()}, partition)
+    return (F.col(offset) >= start) & (F.col(offset) < end)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.contracts import Contract
-from lakehouse.kafka.offsets import Frontier, Offsets
+from lakehouse.kafka.offsets import Frontier, OffsetRange
 from lakehouse.messages.offset_conditions import is_any_of
 from lakehouse.replay.slices import Asked
 from lakehouse.tables.append import append
@@ -43,7 +43,7 @@ def _filled(messages: DataFrame, asked: Asked, raw: Frontier, frontier: Frontier
     behind = {p: end for p, end in raw.items() if frontier.get(p, 0) < end}
     if not behind:
         return {}
-    distances = [Offsets(p, frontier.get(p, 0), end - 1) for p, end in behind.items()]
+    distances = [OffsetRange(p, frontier.get(p, 0), end) for p, end in behind.items()]
     unasked = messages.where(is_any_of(distances)).where(~asked.condition)
     left_out = {row.partition for row in unasked.select("partition").distinct().collect()}
     return {partition: end for partition, end in behind.items() if partition not in left_out}

@@ -8,7 +8,7 @@ from itertools import groupby
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F  # noqa: N812
 
-from lakehouse.kafka.offsets import Offsets
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.messages.offset_conditions import is_any_of
 
 
@@ -18,7 +18,7 @@ class Asked:
 
     # Of the Kafka timestamp, the last one included.
     days: tuple[date, date] | None = None
-    offsets: tuple[Offsets, ...] = ()
+    offsets: tuple[OffsetRange, ...] = ()
 
     @property
     def condition(self) -> Column:
@@ -37,7 +37,7 @@ class Slice:
     first_day: date
     last_day: date
     # One entry per partition.
-    offsets: tuple[Offsets, ...]
+    offsets: tuple[OffsetRange, ...]
     messages: int
 
     def of(self, messages: DataFrame) -> DataFrame:
@@ -89,7 +89,7 @@ def _parts(group: list[Row], limit: int) -> Iterator[Slice]:
             partition: span[number * len(span) // count : (number + 1) * len(span) // count]
             for partition, span in spans.items()
         }
-        offsets = tuple(Offsets(p, part[0], part[-1]) for p, part in parts.items() if part)
+        offsets = tuple(OffsetRange(p, part.start, part.stop) for p, part in parts.items() if part)
         if offsets:
             yield Slice(group[0].day, group[-1].day, offsets, messages // count)
 

@@ -8,7 +8,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer
 from kills import Ingest
 
 from lakehouse.audit.run import audit
-from lakehouse.kafka.offsets import Offsets
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.kafka.topics import read_topics
 from lakehouse.replay.run import replay
 from lakehouse.replay.slices import Asked
@@ -66,7 +66,7 @@ def test_1_000_partitions_go_through_crash_ingest_audit_and_replay(wide):
     assert (later.findings, later.messages) == ([], 2200)
     assert held(wide) == (6600, 6000, 300, 300)
 
-    everything = Asked(offsets=tuple(Offsets(p, 0, 100) for p in range(PARTITIONS)))
+    everything = Asked(offsets=tuple(OffsetRange(p, 0, 101) for p in range(PARTITIONS)))
     same = replay(wide.spark, wide.settings, TOPIC, everything)
     assert (same.examined, same.unchanged) == (6600, 6600)
     wide.spark.sql("DELETE FROM lake.staging.stg_user_events")

@@ -11,7 +11,7 @@ from confluent_kafka import TopicPartition
 from lakehouse.contracts import CONTRACTS, USER_EVENTS, Rejected
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
-from lakehouse.kafka.offsets import Offsets
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.replay import run as replay_module
 from lakehouse.replay.changes import TableVersions
 from lakehouse.replay.run import replay
@@ -89,7 +89,7 @@ def test_only_what_is_asked_for_is_repaired(lakehouse):
     today = datetime.now(UTC).date()
     yesterday = today - timedelta(days=1)
     assert replayed(lakehouse, Asked(days=(yesterday, yesterday))) == {}
-    some = Asked((yesterday, today), (Offsets(0, 1, 1), Offsets(0, 2, 2)))
+    some = Asked((yesterday, today), (OffsetRange(0, 1, 2), OffsetRange(0, 2, 3)))
     assert replayed(lakehouse, some) == {"examined": 2, "replaced": 1, "staged": 1}
     staged = lakehouse.spark.table(STAGED).orderBy("kafka_offset").select("event_id", "product_id")
     assert staged.collect() == [("e1", "P1"), ("e2", "P1")]
@@ -127,7 +127,7 @@ def test_a_wider_contract_stages_its_letters_and_a_narrower_one_takes_rows_back(
 ):
     lakehouse.produce(event("w4", "wishlist"), partition=0)
     lakehouse.ingest()
-    fifth = Asked(offsets=(Offsets(0, 4, 9),))
+    fifth = Asked(offsets=(OffsetRange(0, 4, 10),))
     with monkeypatch.context():
         contract(with_wishlists)
         assert replayed(lakehouse, fifth) == {"examined": 1, "staged": 1, "passed": 1}
@@ -231,12 +231,12 @@ def test_the_tables_go_on_where_kafka_no_longer_has_what_staging_lost(lakehouse)
     lakehouse.admin.delete_records([everything])[everything].result(10)
     with pytest.raises(LakehouseError):
         lakehouse.ingest()
-    ninth = Asked(offsets=(Offsets(0, 9, 9),))
+    ninth = Asked(offsets=(OffsetRange(0, 9, 10),))
     assert replayed(lakehouse, ninth) == {"examined": 1, "staged": 1}
     with pytest.raises(LakehouseError):
         lakehouse.ingest()
 
-    tenth = Asked(offsets=(Offsets(0, 9, 10),))
+    tenth = Asked(offsets=(OffsetRange(0, 9, 11),))
     assert replayed(lakehouse, tenth) == {"examined": 2, "unchanged": 1, "staged": 1}
     lakehouse.produce(event("k11"), partition=0)
     assert lakehouse.ingest()[0].total.staged == 1

@@ -16,7 +16,7 @@ from generator.progress import Progress
 from generator.publish import Publisher
 from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS
 from lakehouse.ingest.run import ingest
-from lakehouse.kafka.offsets import Offsets
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.maintenance.compact import compact
 from lakehouse.replay.run import replay
 from lakehouse.replay.slices import Asked
@@ -208,7 +208,12 @@ def test_another_time_zone_rebuilds_all_marts_by_itself(shop, spark, settings):
     printed = shop.build(reporting_time_zone=NEW_YORK)
     assert f"days were days of UTC, and are of {NEW_YORK}" in printed
     partition, offset = shop.position
-    replay(spark, settings, USER_EVENTS.topic, Asked(offsets=(Offsets(partition, offset, offset),)))
+    replay(
+        spark,
+        settings,
+        USER_EVENTS.topic,
+        Asked(offsets=(OffsetRange(partition, offset, offset + 1),)),
+    )
     assert "rebuilt in full" not in shop.build(reporting_time_zone=NEW_YORK)
     shop.assert_marts_are_exact(zone=NEW_YORK)
     shop.build()

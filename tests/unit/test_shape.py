@@ -19,7 +19,7 @@ from lakehouse.audit.conservation import (
 )
 from lakehouse.audit.observed_offsets import past
 from lakehouse.dead_letters.browse import Position, Selection
-from lakehouse.kafka.offsets import Offsets
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.messages import offset_chunks as chunks
 from lakehouse.messages.offset_chunks import patterns_of, seen
 from lakehouse.messages.offset_conditions import is_any_of
@@ -38,7 +38,7 @@ RANGES = {
     p if p < 900 else 1_000_000 + p: range(first := random.randrange(MESSAGES), first + 5)
     for p in range(PARTITIONS)
 }
-OFFSETS = tuple(Offsets(p, each[0], each[-1]) for p, each in RANGES.items())
+OFFSETS = tuple(OffsetRange(p, each[0], each[-1] + 1) for p, each in RANGES.items())
 ROWS = {(p, offset) for p in (*RANGES, 950, 5_000_000) for offset in range(MESSAGES)}
 EXPECTED = {(p, offset) for p, offset in ROWS if offset in RANGES.get(p, ())}
 
@@ -76,7 +76,7 @@ def test_1_000_ranges_that_are_asked_for_can_be_left_out_as_well(messages):
 
 
 def test_several_ranges_of_a_partition_and_none_at_all_hold(messages):
-    ranges = [*OFFSETS, Offsets(3, 0, 1), Offsets(3, 28, 28)]
+    ranges = [*OFFSETS, OffsetRange(3, 0, 2), OffsetRange(3, 28, 29)]
     extra = {(3, offset) for offset in (0, 1, 28)}
     assert positions(messages.where(is_any_of(ranges))) == EXPECTED | extra
     assert positions(messages.where(is_any_of([]))) == set()

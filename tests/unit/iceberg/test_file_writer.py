@@ -17,16 +17,16 @@ from pyarrow import fs
 from lakehouse.iceberg.data_file import partition_value
 from lakehouse.iceberg.file_writer import FileWriter
 from lakehouse.iceberg.storage import object_key
-from lakehouse.iceberg.write_target import FIELD_ID, Partition, _with_ids
+from lakehouse.iceberg.write_target import FIELD_ID, PartitionField, _with_ids
 from lakehouse.ingest.task import MESSAGES_PER_TASK, TaskResult, _parts, _without_gaps, first_of
-from lakehouse.kafka.offsets import Range
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.messages.duplicates import event_keys
 from lakehouse.messages.offset_sets import is_among
 
 SCHEMA = pa.schema([pa.field("user_id", pa.string()), pa.field("at", pa.timestamp("us", tz="UTC"))])
 BY_DAY_AND_USER = (
-    Partition("at_day", "at", "day", None),
-    Partition("user_id_bucket", "user_id", "bucket", 4),
+    PartitionField("at_day", "at", "day", None),
+    PartitionField("user_id_bucket", "user_id", "bucket", 4),
 )
 LATE, EARLY = datetime(2026, 3, 1, 23, 59, 59, 999999, UTC), datetime(2026, 3, 2, tzinfo=UTC)
 HOSTILE = [*hostile.TEXTS, "", None]
@@ -93,7 +93,7 @@ def test_no_key_is_written_twice_whatever_the_values_of_a_partition_are(transfor
     layout = SimpleNamespace(
         folder="s3://bucket/warehouse/table/data",
         schema=SCHEMA,
-        partitions=(Partition("user", "user_id", *transform),),
+        partitions=(PartitionField("user", "user_id", *transform),),
         columns={},
         filesystem=lambda: store,
     )
@@ -204,24 +204,26 @@ def test_positions_are_told_apart_by_partition_and_offset():
 
 
 def test_few_messages_are_one_task_and_many_are_parted_evenly():
-    assert _parts([Range(0, 5, 8), Range(1, 0, 4)], 2) == [[Range(0, 5, 8), Range(1, 0, 4)]]
+    assert _parts([OffsetRange(0, 5, 8), OffsetRange(1, 0, 4)], 2) == [
+        [OffsetRange(0, 5, 8), OffsetRange(1, 0, 4)]
+    ]
     n = MESSAGES_PER_TASK
-    assert _parts([Range(0, 0, n), Range(1, 10, 10 + 3 * n)], 2) == [
-        [Range(0, 0, n), Range(1, 10, 10 + n)],
-        [Range(1, 10 + n, 10 + 3 * n)],
+    assert _parts([OffsetRange(0, 0, n), OffsetRange(1, 10, 10 + 3 * n)], 2) == [
+        [OffsetRange(0, 0, n), OffsetRange(1, 10, 10 + n)],
+        [OffsetRange(1, 10 + n, 10 + 3 * n)],
     ]
 
 
-def taken(*ranges: Range) -> TaskResult:
+def taken(*ranges: OffsetRange) -> TaskResult:
     return TaskResult({}, 0, list(ranges), 0, 0, rejections=[], files={})
 
 
 def test_what_was_read_beyond_a_task_that_ended_early_is_not_kept():
-    asked = [Range(0, 0, 30), Range(1, 5, 9), Range(2, 7, 8)]
-    early = taken(Range(0, 0, 9))
-    beyond = taken(Range(0, 20, 30), Range(1, 5, 6))
-    after_that = taken(Range(1, 6, 9), Range(2, 7, 8))
-    elsewhere = taken(Range(2, 7, 8))
+    asked = [OffsetRange(0, 0, 30), OffsetRange(1, 5, 9), OffsetRange(2, 7, 8)]
+    early = taken(OffsetRange(0, 0, 9))
+    beyond = taken(OffsetRange(0, 20, 30), OffsetRange(1, 5, 6))
+    after_that = taken(OffsetRange(1, 6, 9), OffsetRange(2, 7, 8))
+    elsewhere = taken(OffsetRange(2, 7, 8))
     found = [early, beyond, after_that]
     assert _without_gaps(asked, found) == ([early], {0: 9, 1: 5, 2: 7})
     assert _without_gaps(asked, [early, elsewhere]) == ([early, elsewhere], {0: 9, 1: 5, 2: 8})
@@ -229,8 +231,12 @@ def test_what_was_read_beyond_a_task_that_ended_early_is_not_kept():
 
 def test_large_messages_are_asked_for_in_equal_shares_of_the_partitions(monkeypatch):
     monkeypatch.setattr("lakehouse.ingest.task.BYTES_PER_BATCH", 4000)
-    asked = [Range(0, 10, 70), Range(1, 0, 20), Range(2, 5, 6)]
+    asked = [OffsetRange(0, 10, 70), OffsetRange(1, 0, 20), OffsetRange(2, 5, 6)]
     assert first_of(asked, 0.0) == asked
     assert first_of(asked, 4000 / 81) == asked
     # 3,000 bytes of 8,100.
-    assert first_of(asked, 100.0) == [Range(0, 10, 32), Range(1, 0, 7), Range(2, 5, 6)]
+    assert first_of(asked, 100.0) == [
+        OffsetRange(0, 10, 32),
+        OffsetRange(1, 0, 7),
+        OffsetRange(2, 5, 6),
+    ]

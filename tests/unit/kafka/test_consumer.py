@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.kafka import consumer as module
 from lakehouse.kafka.consumer import consume
-from lakehouse.kafka.offsets import Range
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.messages.decode import judge
 from lakehouse.retry import TransientError
 
@@ -17,7 +17,7 @@ GOOD = (
     b'{"event_id":"e1","user_id":"u1","product_id":"P1","event_type":"view",'
     b'"event_timestamp":"1970-01-01T00:00:00Z","event_data":{}}'
 )
-ASKED = [Range(1, 10, 14)]
+ASKED = [OffsetRange(1, 10, 14)]
 
 
 @dataclass

@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from lakehouse.kafka.offsets import Offsets
+from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.replay.slices import Asked, slices
 
 FIRST, SECOND, THIRD = (date(2026, 3, day) for day in (1, 2, 3))
@@ -25,9 +25,9 @@ def test_small_days_are_taken_together_and_a_large_one_in_parts(messages):
         (THIRD, THIRD),
     ]
     assert [each.offsets for each in found] == [
-        (Offsets(0, 5, 6), Offsets(1, 0, 0)),
-        (Offsets(0, 7, 9), Offsets(1, 1, 1)),
-        (Offsets(0, 10, 12), Offsets(1, 2, 2)),
+        (OffsetRange(0, 5, 7), OffsetRange(1, 0, 1)),
+        (OffsetRange(0, 7, 10), OffsetRange(1, 1, 2)),
+        (OffsetRange(0, 10, 13), OffsetRange(1, 2, 3)),
     ]
     assert [each.of(messages).count() for each in found] == [3, 4, 4]
 
@@ -38,5 +38,5 @@ def test_days_and_offsets_that_are_asked_for_include_their_last(messages):
 
     assert count(Asked()) == 11
     assert count(Asked(days=(FIRST, SECOND))) == 3
-    assert count(Asked(offsets=(Offsets(0, 5, 7), Offsets(1, 2, 2)))) == 4
-    assert count(Asked((SECOND, THIRD), (Offsets(0, 5, 7),))) == 2
+    assert count(Asked(offsets=(OffsetRange(0, 5, 8), OffsetRange(1, 2, 3)))) == 4
+    assert count(Asked((SECOND, THIRD), (OffsetRange(0, 5, 8),))) == 2
