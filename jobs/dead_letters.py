@@ -17,8 +17,15 @@ from pyspark.sql import SparkSession
 
 from lakehouse.console import print_table
 from lakehouse.contracts import CONTRACTS, RULES
-from lakehouse.dead_letters import settle as dead_letters
-from lakehouse.dead_letters.browse import Position, Selection
+from lakehouse.dead_letters.browse import (
+    Position,
+    Selection,
+    count_messages,
+    dead_letters,
+    listing,
+    summary,
+)
+from lakehouse.dead_letters.settle import discard, replay
 from lakehouse.job import run
 from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.settings import Settings
@@ -55,8 +62,8 @@ def parse() -> argparse.Namespace:
 
 
 def summarize(spark: SparkSession) -> None:
-    messages = dead_letters.count_messages(spark)
-    rows = dead_letters.summary(dead_letters.dead_letters(spark)).collect()
+    messages = count_messages(spark)
+    rows = summary(dead_letters(spark)).collect()
     print_table(
         [*rows[0].asDict(), "share"] if rows else ["no dead letters"],
         ([*row, f"{row.letters / messages[row.topic]:.3%}"] for row in rows),
@@ -67,7 +74,7 @@ def summarize(spark: SparkSession) -> None:
 
 
 def show(spark: SparkSession, which: Selection, options: argparse.Namespace) -> None:
-    letters = dead_letters.listing(spark, which, options.settled).limit(options.limit).collect()
+    letters = listing(spark, which, options.settled).limit(options.limit).collect()
     columns = ["id", "kafka_timestamp", "error_class", "error_detail", "bytes", "attempt"]
     columns += ["outcome", "reason"] if options.settled else []
     print_table(columns, ([letter[column] for column in columns] for letter in letters))
@@ -81,7 +88,7 @@ def _text(payload: bytearray | None) -> str:
     return repr(payload and payload.decode(errors="backslashreplace"))
 
 
-def replay(
+def replay_letters(
     spark: SparkSession,
     which: Selection,
     horizon: timedelta,
@@ -89,7 +96,7 @@ def replay(
     check_locks: Callable[[], None],
 ) -> None:
     columns = ["topic", "tried", "passed", "staged", "duplicate", "still dead", "cut"]
-    results = dead_letters.replay(spark, which, horizon, dry_run, check_locks)
+    results = replay(spark, which, horizon, dry_run, check_locks)
     print_table(
         columns,
         ([vars(result)[column.replace(" ", "_")] for column in columns] for result in results),
@@ -101,13 +108,13 @@ def replay(
         print("dry run: nothing was changed")
 
 
-def discard(
+def discard_letters(
     spark: SparkSession,
     which: Selection,
     options: argparse.Namespace,
     check_locks: Callable[[], None],
 ) -> None:
-    count = dead_letters.discard(spark, which, options.reason, options.dry_run, check_locks)
+    count = discard(spark, which, options.reason, options.dry_run, check_locks)
     print(f"{count:,} dead letters {'would be' if options.dry_run else 'are'} discarded")
 
 
@@ -124,9 +131,9 @@ def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -
     with writer_locks(spark, topics, settings.writer_lease_seconds) as check_locks:
         if options.command == "replay":
             horizon = timedelta(days=settings.duplicate_horizon_days)
-            replay(spark, which, horizon, options.dry_run, check_locks)
+            replay_letters(spark, which, horizon, options.dry_run, check_locks)
         else:
-            discard(spark, which, options, check_locks)
+            discard_letters(spark, which, options, check_locks)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from lakehouse.dead_letters.settle import replay as dead_letters_replay
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.kafka.offsets import Origin
-from lakehouse.maintenance import expire as maintenance
+from lakehouse.maintenance.compact import compact
+from lakehouse.maintenance.expire import expire
 from lakehouse.replay.run import replay as replay_raw
 from lakehouse.replay.slices import Asked
 from lakehouse.stack import processes
@@ -187,8 +188,8 @@ def test_every_job_writes_to_tables_with_columns_of_others(lakehouse):
     record_topic(spark, "of-a-test", 1, Origin("cluster", "topic"), "of a test")
     assert accepted_gaps(spark, topic) == [Gap(7, 0, 3, "of a test")]
     assert lakehouse.count("ops.dead_letters", "outcome = 'discarded' AND note IS NULL") == 1
-    maintenance.compact(spark)
-    maintenance.expire(spark, timedelta(0))
+    compact(spark)
+    expire(spark, timedelta(0))
     assert lakehouse.ingest()[0].total.read == 0
     assert lakehouse.count("staging.stg_user_events", "note IS NULL") == 5
 

@@ -12,7 +12,7 @@ from faults.proxy import Fault, FaultProxy, Rule, fault_proxy, share
 from lakehouses import new_session
 
 from lakehouse.errors import LakehouseError
-from lakehouse.iceberg import commit
+from lakehouse.iceberg import branch_commit
 from lakehouse.iceberg.catalog import catalog_properties, current_snapshot
 from lakehouse.iceberg.table import Table
 from lakehouse.ingest import writer as write
@@ -255,10 +255,10 @@ def test_a_store_that_ignores_conditions_is_found_out_before_anything_is_written
 
 def test_a_branch_that_was_left_behind_expires(lakehouse, monkeypatch):
     create_missing(lakehouse.spark)
-    monkeypatch.setattr(commit, "BRANCH_AGE_MS", 1)
-    monkeypatch.setattr(commit, "_remove", lambda *_: None)
+    monkeypatch.setattr(branch_commit, "BRANCH_AGE_MS", 1)
+    monkeypatch.setattr(branch_commit, "_remove", lambda *_: None)
     rows = lakehouse.spark.table(STG_USER_EVENTS.identifier)
-    commit.replace(lakehouse.spark, STG_USER_EVENTS, None, rows, None)
+    branch_commit.replace_rows(lakehouse.spark, STG_USER_EVENTS, None, rows, None)
     assert len(branches(lakehouse, STG_USER_EVENTS)) == 2
     expire(lakehouse.spark, timedelta(days=5))
     assert branches(lakehouse, STG_USER_EVENTS) == {"main"}

@@ -17,6 +17,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, snapshots
 from lakehouse.ingest import writer as write
 from lakehouse.maintenance import expire as maintenance
+from lakehouse.maintenance.compact import compact
 from lakehouse.tables.definitions import USER_EVENTS, tables_of
 
 STATES = int(os.environ.get("STATES", 3))
@@ -104,7 +105,7 @@ class Shop(RuleBasedStateMachine):
     @rule()
     def compact(self):
         self.lakehouse.create_tables()
-        maintenance.compact(self.lakehouse.spark)
+        compact(self.lakehouse.spark)
 
     @rule()
     def expire_all_but_one(self):

@@ -21,7 +21,7 @@ from confluent_kafka.admin import (
 from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
-from lakehouse.ingest import run as ingest_module
+from lakehouse.ingest import run, topic_run
 from lakehouse.ingest.acceptance import Acceptance, NamedGap, NamedTopic
 from lakehouse.ingest.task import BatchTasks
 from lakehouse.kafka.offsets import NO_TOPIC_ID
@@ -54,11 +54,11 @@ def send(lakehouse):
 def taken_in(lakehouse):
     """What an ingest read, staged and found to be duplicate, of user-events."""
 
-    def run(**options: str) -> tuple[int, int, int]:
+    def ingested(**options: str) -> tuple[int, int, int]:
         total = lakehouse.ingest(**options)[0].total
         return total.read, total.staged, total.duplicate
 
-    return run
+    return ingested
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_another_cluster_is_refused_with_both_ways_on(
     taken_in()
     (topic,) = read_topics(lakehouse.settings, ["user-events"])
 
-    monkeypatch.setattr(ingest_module, "read_topics", elsewhere)
+    monkeypatch.setattr(run, "read_topics", elsewhere)
     assert refusal() == (
         f"user-events was taken in from the Kafka cluster {topic.origin.cluster_id} and this is "
         "other; the tables have user-events/0 before offset 1. What the old one held beyond that "
@@ -173,9 +173,7 @@ def test_a_topic_that_is_made_anew_while_it_is_read_is_refused_before_the_commit
 ):
     lakehouse.ingest()
     send("a")
-    # The first two come before anything is read.
-    answers = iter([read_topics, read_topics, elsewhere])
-    monkeypatch.setattr(ingest_module, "read_topics", lambda *of: next(answers, elsewhere)(*of))
+    monkeypatch.setattr(topic_run, "read_topics", elsewhere)
     assert refusal() == (
         "The topic user-events was deleted and made anew while it was read. What was read last was "
         "not committed. Run this again: it says how to go on"
@@ -260,7 +258,7 @@ def test_an_aborted_transaction_is_no_message_no_gap_and_no_end(
 ):
     """Offsets: 0 a, 1 b, 2 end of transaction, 3 to 5 aborted, 6 its end."""
     # So that batches end within a transaction, and one is of no message at all.
-    monkeypatch.setattr(ingest_module, "MESSAGES_PER_BATCH", 2)
+    monkeypatch.setattr(topic_run, "MESSAGES_PER_BATCH", 2)
     with transaction("a", "b", commit=True):
         assert taken_in() == (0, 0, 0)
     with transaction("x", "y", "z", commit=False):
@@ -330,11 +328,13 @@ def wait_until_offsets_are(lakehouse, topic: str, expected: list[int]) -> None:
 def test_messages_that_were_not_read_stop_the_run_before_a_commit(lakehouse, send, monkeypatch):
     send("e0", "e1", "e2")
     lakehouse.create_tables()
-    run = BatchTasks.run
+    run_tasks = BatchTasks.run
 
-    def without_the_first(intake, spark, ranges):
-        extent, found = run(intake, spark, [each._replace(start=each.start + 1) for each in ranges])
-        return extent, found
+    def without_the_first(tasks, spark, ranges):
+        summary, found = run_tasks(
+            tasks, spark, [each._replace(start=each.start + 1) for each in ranges]
+        )
+        return summary, found
 
     before = versions(lakehouse)
     with monkeypatch.context() as patch:
@@ -350,12 +350,12 @@ def test_messages_that_were_not_read_stop_the_run_before_a_commit(lakehouse, sen
 def test_messages_that_were_not_written_stop_the_run_before_a_commit(lakehouse, send, monkeypatch):
     send("e0", "e1", "e2")
     lakehouse.create_tables()
-    run = BatchTasks.run
+    run_tasks = BatchTasks.run
 
-    def without_a_file_of_raw(intake, spark, ranges):
-        extent, found = run(intake, spark, ranges)
+    def without_a_file_of_raw(tasks, spark, ranges):
+        summary, found = run_tasks(tasks, spark, ranges)
         found[0].files[RAW_USER_EVENTS.name].pop()
-        return extent, found
+        return summary, found
 
     before = versions(lakehouse)
     with monkeypatch.context() as patch:
@@ -439,7 +439,8 @@ def test_a_message_that_is_another_is_told_where_a_topic_has_no_id(
 
     send("a")
     assert taken_in() == (1, 1, 0)
-    monkeypatch.setattr(ingest_module, "read_topics", without_id)
+    for module in (run, topic_run):
+        monkeypatch.setattr(module, "read_topics", without_id)
     send("b")
     assert taken_in() == (1, 1, 0)
     lakehouse.create_topic("user-events")

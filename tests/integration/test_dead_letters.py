@@ -14,7 +14,6 @@ from lakehouse.dead_letters import settle as dead_letters
 from lakehouse.dead_letters.browse import Position, Selection
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
-from lakehouse.ingest import writer as write
 from lakehouse.ingest.run import ingest
 from lakehouse.ingest.topic_run import TopicRun
 from lakehouse.maintenance.expire import clear_settled_letters
@@ -158,16 +157,16 @@ def test_an_ingest_that_stages_the_event_during_a_replay_leaves_it_staged_once(
     produce(settings, event("beside-wish"))
     ingest(spark, settings)
     with_wishlists()
-    write_rows = write.write_rows
+    write_rows = dead_letters.write_rows
 
     def after_an_ingest(rows, layout):
         """The ids of staging were looked at, and nothing is committed yet."""
-        monkeypatch.setattr(write, "write_rows", write_rows)
+        monkeypatch.setattr(dead_letters, "write_rows", write_rows)
         produce(settings, event("beside-wish", "add_to_cart"))
         ingest(spark, settings)
         return write_rows(rows, layout)
 
-    monkeypatch.setattr(write, "write_rows", after_an_ingest)
+    monkeypatch.setattr(dead_letters, "write_rows", after_an_ingest)
     (done,) = query_replay(spark)
     assert (done.staged, done.duplicate) == (0, 1)
     assert places("beside-wish") == {"staged": 1, "duplicate": 1}
@@ -225,14 +224,14 @@ def test_a_letter_that_another_discards_during_a_discard_keeps_the_first_reason(
 ):
     produce(settings, event("both-wish"))
     ingest(spark, settings)
-    replace_rows = write.replace_rows
+    replace_rows = dead_letters.replace_rows
 
     def after_another(*arguments):
-        monkeypatch.setattr(write, "replace_rows", replace_rows)
+        monkeypatch.setattr(dead_letters, "replace_rows", replace_rows)
         assert dead_letters.discard(spark, WISHLISTS, "first", False, held) == 1
         return replace_rows(*arguments)
 
-    monkeypatch.setattr(write, "replace_rows", after_another)
+    monkeypatch.setattr(dead_letters, "replace_rows", after_another)
     assert dead_letters.discard(spark, WISHLISTS, "second", False, held) == 0
     assert query(
         "SELECT reason FROM ops.dead_letters WHERE from_utf8(value) LIKE '%both-wish%'"

@@ -13,7 +13,7 @@ from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.iceberg.commit import TableMovedError
 from lakehouse.iceberg.file_tasks import write_rows
 from lakehouse.iceberg.write_target import write_target
-from lakehouse.ingest import run as ingest_module
+from lakehouse.ingest import topic_run
 from lakehouse.ingest.run import ingest
 from lakehouse.kafka.topics import read_topics
 from lakehouse.maintenance.compact import compact
@@ -151,7 +151,7 @@ def test_a_failure_between_two_tables_leaves_each_message_once(spark, settings, 
 
 
 def test_small_batches_hold_the_same_rows(spark, settings, query, monkeypatch):
-    monkeypatch.setattr(ingest_module, "MESSAGES_PER_BATCH", 3)
+    monkeypatch.setattr(topic_run, "MESSAGES_PER_BATCH", 3)
     produce(settings, *(EVENT.format(id=f"small-{number}") for number in range(10)))
     report = ingest(spark, settings)[0]
     assert len(report.batches) == 4
