@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# Of another Python: .venv would import its modules, or not start.
-unexport PYTHONPATH PYTHONHOME PYTHONPLATLIBDIR
+# Of another Python: .venv would import its modules, not start, or fail where dbt warns.
+unexport PYTHONPATH PYTHONHOME PYTHONPLATLIBDIR PYTHONWARNINGS
 # What needs no Trino needs no address of one either.
 DBT_OFFLINE := TRINO_HOST= TRINO_PORT=0 TRINO_USER= TRINO_CATALOG=lake \
   DBT_PROJECT_DIR=dbt DBT_PROFILES_DIR=dbt $(BIN)/dbt --quiet

@@ -46,7 +46,7 @@ PREFERRED_PORTS = {
 # What other installations of Python, Java, Spark, Hadoop, AWS and dbt leave in a shell. Each of
 # these ends our commands, holds them up or sends them elsewhere.
 FOREIGN = (
-    *("PYTHONPATH", "PYTHONHOME", "PYTHONPLATLIBDIR"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONWARNINGS"),
     *("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"),
     *("PYSPARK_DRIVER_PYTHON", "PYSPARK_DRIVER_PYTHON_OPTS", "PYSPARK_GATEWAY_PORT"),
     *("SPARK_REMOTE", "SPARK_API_MODE", "SPARK_CONNECT_MODE_ENABLED"),
