@@ -53,6 +53,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 @pytest.fixture(scope="session")
 def spark(home: Home) -> Iterator[SparkSession]:
     session = SparkSession.builder.appName("tests").getOrCreate()
+    # Loads the catalog: later, it would be with the settings of whichever session is active then.
+    session.sql("SHOW NAMESPACES")
     yield session
     session.stop()
 

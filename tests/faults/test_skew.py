@@ -56,7 +56,7 @@ def test_one_id_300_000_times_is_staged_once_and_later_not_again(lakehouse):
     produce(lakehouse, (7 for _ in range(REPETITIONS)), partition=0)
     lakehouse.ingest()
     assert ids(lakehouse, "staging.stg_user_events") == (2, 2, 15)
-    duplicates = "(first_partition, first_offset) = (1, 0) AND event_id = '7'"
+    duplicates = "first_partition = 1 AND first_offset = 0 AND event_id = '7'"
     assert lakehouse.count("ops.duplicates", duplicates) == 2 * REPETITIONS - 1
     assert lakehouse.count("ops.duplicates") == 2 * REPETITIONS - 1
     assert lakehouse.audit().findings == []
@@ -71,7 +71,7 @@ def test_a_partition_that_is_empty_among_64_stalls_nothing_and_is_read_once_it_i
     assert ids(lakehouse, "staging.stg_user_events")[0] == 630
     history = lakehouse.spark.table("lake.raw.user_events.snapshots").orderBy("committed_at")
     bookmark = json.loads(history.collect()[-1].summary[f"lakehouse.bookmark.{TOPIC}"])
-    assert bookmark["next_offsets"] == {str(p): 0 if p == 17 else 10 for p in range(64)}
+    assert bookmark["next_offsets"] == {str(p): 10 for p in range(64) if p != 17}
     assert lakehouse.audit().findings == []
 
     produce(lakehouse, range(170, 180), 17)
