@@ -44,9 +44,13 @@ class Contract:
     stem: str
     payload: type[msgspec.Struct]
     columns: list[pa.Field]
+    # The column that says when what a message tells of happened.
+    time: str
     parse: Callable[[bytes | None, bytes | None, datetime], tuple]
     accept: Callable[[pa.RecordBatch], Accepted] | None = None
     compacted: bool = False
+    # The column by which a message repeats another; None: no message of the topic does.
+    repeats_by: str | None = None
     # Fields, of the message or inside event_data, that say something about an attempt to send it:
     # two deliveries that differ in nothing else have the same content.
     may_differ: frozenset[str] = frozenset()
@@ -59,8 +63,10 @@ USER_EVENTS = Contract(
     stem="user_events",
     payload=UserEvent,
     columns=[*columns_of(UserEvent), *columns_of(EventData), column("extra", str)],
+    time="event_timestamp",
     parse=parse_user_event,
     accept=accept_user_events,
+    repeats_by="event_id",
     may_differ=frozenset({"sent_at"}),
 )
 PRODUCT_METADATA = Contract(
@@ -70,6 +76,7 @@ PRODUCT_METADATA = Contract(
     stem="product_metadata",
     payload=Product,
     columns=[*columns_of(Product), column("is_deleted", bool), column("extra", str)],
+    time="updated_at",
     parse=parse_product,
     compacted=True,
 )

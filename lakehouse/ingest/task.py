@@ -125,7 +125,6 @@ class _Task:
             FileWriter(intake.layouts[table.name])
             for table in (raw_table(contract), staging_table(contract), DEAD_LETTERS)
         )
-        self._has_ids = contract.columns[0].name == "event_id"
         self._keys: list[np.ndarray] = []
         self._days: set[date] = set()
         self._rejections = _Rejections()
@@ -148,9 +147,10 @@ class _Task:
             chosen = take(new, indices)
             if columns is not None:
                 self._staging.add(staged_columns(chosen, columns))
-                if self._has_ids:
-                    self._keys.append(event_keys(columns[0]))
-                    self._days |= _days(columns[4])
+                if contract.repeats_by:
+                    keys, days = keys_and_days(contract, columns)
+                    self._keys.append(keys)
+                    self._days |= days
             if verdicts is not None:
                 limit = self._intake.value_limit
                 self._dead.add(letter_columns(contract, chosen, verdicts, limit))
@@ -174,8 +174,14 @@ class _Task:
         )
 
 
-def _days(times: pa.Array) -> set[date]:
-    return set(pc.unique(times.cast(pa.date32())).to_pylist())
+def keys_and_days(contract: Contract, columns: list[pa.Array]) -> tuple[np.ndarray, set[date]]:
+    """Return the hash of each id by which a message may repeat another, and the days of all.
+
+    `columns` are in the order of the contract's.
+    """
+    named = {field.name: each for field, each in zip(contract.columns, columns, strict=True)}
+    days = pc.unique(named[contract.time].cast(pa.date32())).to_pylist()
+    return event_keys(named[contract.repeats_by or ""]), set(days)
 
 
 def first_of(ranges: list[OffsetRange], bytes_per_offset: float) -> list[OffsetRange]:
