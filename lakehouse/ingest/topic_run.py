@@ -15,6 +15,7 @@ from pyspark.sql.streaming import StreamingQuery
 from lakehouse.contracts import Contract
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest.dead_letter_limits import DeadLetterLimits
+from lakehouse.ingest.planned_offsets import planned_offsets
 from lakehouse.ingest.results import BatchSummary, TopicReport
 from lakehouse.ingest.starting_offsets import Plan
 from lakehouse.ingest.writer import BatchWriter
@@ -155,8 +156,7 @@ class TopicRun:
         ]
 
     def _ends(self, batch_id: int) -> Frontier:
-        """As planned by Spark, which notes it in the checkpoint before the batch begins."""
-        planned = Path(self._checkpoint.name, "offsets", str(batch_id)).read_text()
-        offsets = json.loads(planned.splitlines()[-1])[self._contract.topic]
+        """Where Spark has planned the batch to end."""
+        offsets = planned_offsets(Path(self._checkpoint.name), batch_id)[self._contract.topic]
         generation = self._plan.topic.generation
         return {recorded(int(p), generation): end for p, end in offsets.items()}
