@@ -22,7 +22,7 @@ from lakehouse.audit.conservation import (
 from lakehouse.contracts import CONTRACTS
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.table import Table
-from lakehouse.kafka.client import client_options
+from lakehouse.kafka.client import reader_options
 from lakehouse.kafka.generations import with_recorded_partitions
 from lakehouse.kafka.offsets import Frontier, Origin
 from lakehouse.kafka.topics import Topic
@@ -95,7 +95,7 @@ def kafka_chunks(
     spark: SparkSession, settings: Settings, topic: Topic, ranges: dict[int, range]
 ) -> DataFrame:
     """Of these offsets, those that Kafka delivers."""
-    return delivered(spark, client_options(settings), topic.name, ranges, KAFKA)
+    return delivered(spark, reader_options(settings), topic.name, ranges, KAFKA)
 
 
 def read_ledger(spark: SparkSession, ledger: Path, topic: Topic) -> DataFrame:

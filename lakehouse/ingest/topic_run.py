@@ -19,7 +19,7 @@ from lakehouse.ingest.planned_offsets import planned_offsets
 from lakehouse.ingest.results import BatchSummary, TopicReport
 from lakehouse.ingest.starting_offsets import Plan
 from lakehouse.ingest.writer import BatchWriter
-from lakehouse.kafka.client import client_options, source_options
+from lakehouse.kafka.client import reader_options, source_options
 from lakehouse.kafka.consumer_group import publish_frontier
 from lakehouse.kafka.generations import in_kafka, recorded
 from lakehouse.kafka.offsets import Frontier, OffsetRange
@@ -57,7 +57,7 @@ class TopicRun:
             spark,
             contract,
             plan.topic.origin,
-            client_options(settings),
+            reader_options(settings),
             self._check,
             settings.dead_letter_value_limit,
             timedelta(days=settings.duplicate_horizon_days),

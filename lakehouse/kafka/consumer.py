@@ -9,6 +9,7 @@ import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from lakehouse.errors import LakehouseError
+from lakehouse.kafka import client
 from lakehouse.kafka.generations import in_kafka
 from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.kafka.records import record_batch
@@ -31,20 +32,8 @@ def consume(
 
     LakehouseError where Kafka no longer holds one; TransientError where it does not answer.
     """
-    consumer = Consumer(
-        {
-            **options,
-            # Kafka's client asks for one, though nothing is committed to it.
-            "group.id": "lakehouse-tasks",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            # By default it would go on elsewhere, in silence.
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 5,
-            # It would repeat each refused connection on stderr; what lasts, we say.
-            "log_level": 0,
-        }
+    consumer = client.consumer(
+        options, "lakehouse-tasks", {"enable.partition.eof": True, "fetch.wait.max.ms": 5}
     )
     try:
         size = _BatchSize()
@@ -131,19 +120,13 @@ def peek(options: dict[str, Any], topic: str, offsets: dict[int, int]) -> dict[i
 
     Without the partitions where it gives none: what was asked for is past their end, or gone.
     """
-    consumer = Consumer(
-        {
-            **options,
-            "group.id": "lakehouse-peeks",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
-            # One message of each is enough: by default a thousand partitions could give 1 GB.
-            "fetch.message.max.bytes": 2**16,
-            "log_level": 0,
-        }
-    )
+    more = {
+        "enable.partition.eof": True,
+        "fetch.wait.max.ms": 50,
+        # One message of each is enough: by default a thousand partitions could give 1 GB.
+        "fetch.message.max.bytes": 2**16,
+    }
+    consumer = client.consumer(options, "lakehouse-peeks", more)
     left = set(offsets)
     found = {}
     heard = time.monotonic()

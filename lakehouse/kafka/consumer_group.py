@@ -2,8 +2,9 @@
 
 import logging
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
+from lakehouse.kafka import client
 from lakehouse.kafka.generations import in_kafka
 from lakehouse.kafka.offsets import Frontier
 from lakehouse.settings import Settings
@@ -13,15 +14,7 @@ log = logging.getLogger("lakehouse.kafka")
 
 def publish_frontier(settings: Settings, topic: str, frontier: Frontier) -> None:
     """Commit offsets for CONSUMER_GROUP, so that lag tools show the ingest. Never read back."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap_servers,
-            "group.id": settings.consumer_group,
-            "enable.auto.commit": False,
-            "log_level": 0,
-        },
-        logger=log,
-    )
+    consumer = client.consumer(client.connection_options(settings), settings.consumer_group, {})
     offsets = [TopicPartition(topic, in_kafka(p), end) for p, end in frontier.items()]
     try:
         consumer.commit(offsets=offsets, asynchronous=False)

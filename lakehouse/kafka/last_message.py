@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from lakehouse.kafka.client import client_options
+from lakehouse.kafka.client import reader_options
 from lakehouse.kafka.consumer import peek
 from lakehouse.kafka.generations import generation_of, in_kafka
 from lakehouse.kafka.offsets import NO_TOPIC_ID, LastMessage
@@ -57,7 +57,7 @@ def changed_messages(
         return []
     offsets = {partition: last.offset for partition, last in asked.items()}
     found = {
-        p: last_message(of) for p, of in peek(client_options(settings), topic.name, offsets).items()
+        p: last_message(of) for p, of in peek(reader_options(settings), topic.name, offsets).items()
     }
     unknown = [p for p in asked if p not in found or found[p].offset != offsets[p]]
     if unknown:

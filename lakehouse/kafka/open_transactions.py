@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from confluent_kafka import IsolationLevel, KafkaException
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from lakehouse.errors import LakehouseError
-from lakehouse.kafka.client import client_options
+from lakehouse.kafka.client import admin_client, connection_options
 from lakehouse.kafka.consumer import peek
 from lakehouse.kafka.topics import TIMEOUT_SECONDS, offsets_of
 from lakehouse.settings import Settings
@@ -35,8 +35,7 @@ class Waiting(NamedTuple):
 
 def find_waiting(settings: Settings, topic: str) -> list[Waiting]:
     """The partitions whose last stable offset is behind their end. A failure is a warning alone."""
-    servers = settings.kafka_bootstrap_servers
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0}, logger=log)
+    admin = admin_client(connection_options(settings))
     try:
         partitions = list(
             admin.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].partitions
@@ -46,7 +45,7 @@ def find_waiting(settings: Settings, topic: str) -> list[Waiting]:
             for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
         )
         behind = {p: offset for p, offset in stable.items() if offset < ends[p]}
-        options = client_options(settings) | {"isolation.level": "read_uncommitted"}
+        options = connection_options(settings) | {"isolation.level": "read_uncommitted"}
         first = peek(options, topic, behind) if behind else {}
     except (KafkaException, LakehouseError) as error:
         log.warning("open transactions not looked for", extra={"topic": topic, "cause": str(error)})

@@ -12,6 +12,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from lakehouse.errors import LakehouseError
+from lakehouse.kafka.client import admin_client, connection_options
 from lakehouse.kafka.generations import in_kafka, recorded
 from lakehouse.kafka.offsets import Frontier, Origin
 from lakehouse.retry import TransientError
@@ -53,7 +54,7 @@ def read_topics(settings: Settings, names: list[str]) -> list[Topic]:
     LakehouseError where the broker or a topic is missing; Spark would retry for minutes.
     """
     servers = settings.kafka_bootstrap_servers
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0}, logger=log)
+    admin = admin_client(connection_options(settings))
     try:
         existing = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
         missing = [name for name in names if name not in existing]
@@ -95,9 +96,7 @@ def offsets_of(
 
 def is_compacted(kafka: dict[str, str], topic: str) -> bool:
     """Whether compaction may remove messages; False if Kafka does not say, for want of a right."""
-    admin = AdminClient(
-        {"bootstrap.servers": kafka["bootstrap.servers"], "log_level": 0}, logger=log
-    )
+    admin = admin_client(kafka)
     resource = ConfigResource(ResourceType.TOPIC, topic)
     asked = admin.describe_configs([resource], request_timeout=TIMEOUT_SECONDS)
     try:

@@ -11,9 +11,10 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from pyspark.sql import DataFrame, SparkSession
 
+from lakehouse.kafka import client
 from lakehouse.kafka.consumer import SILENCE_SECONDS
 from lakehouse.kafka.generations import in_kafka
 from lakehouse.kafka.offsets import OffsetRange
@@ -94,20 +95,13 @@ def _read(
 ) -> Iterator[pa.RecordBatch]:
     """All partitions at once: one after the other, each would wait for a fetch of its own."""
     spare_worker()
-    consumer = Consumer(
-        {
-            **options,
-            # Kafka's client asks for one, though nothing is committed to it.
-            "group.id": "lakehouse-audit",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            # Past what retention has removed in the meantime.
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
-            "log_level": 0,
-        }
-    )
+    more = {
+        # Past what retention has removed in the meantime.
+        "auto.offset.reset": "earliest",
+        "enable.partition.eof": True,
+        "fetch.wait.max.ms": 50,
+    }
+    consumer = client.consumer(options, "lakehouse-audit", more)
     left = {in_kafka(each.partition): each for each in ranges}
     heard = time.monotonic()
     try:

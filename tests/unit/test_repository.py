@@ -63,6 +63,13 @@ def test_what_is_started_imports_the_lakehouse_and_never_the_other_way_round():
     assert {part(name) for name in from_lakehouse} == {"contracts"}
 
 
+def test_one_module_says_how_the_brokers_are_reached():
+    files = (REPOSITORY / "lakehouse").rglob("*.py")
+    named = {str(f.relative_to(REPOSITORY)) for f in files if "bootstrap.servers" in f.read_text()}
+    stack = {"lakehouse/stack/services.py", "lakehouse/stack/training.py"}
+    assert named - stack == {"lakehouse/kafka/client.py"}
+
+
 def test_the_readme_names_every_target_and_no_other():
     assert set(re.findall(r"\bmake (?:-s )?([a-z]+(?:-[a-z]+)*)", README)) == TARGETS
 

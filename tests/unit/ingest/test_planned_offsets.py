@@ -1,4 +1,4 @@
-"""Offsets that Spark has planned, read from the checkpoint of a query on a source of Spark's own."""
+"""Offsets that Spark has planned, read from the checkpoint of a query on one of its own sources."""
 
 import pytest
 

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from lakehouse.contracts import USER_EVENTS
-from lakehouse.kafka import consumer as module
+from lakehouse.kafka import client
 from lakehouse.kafka.consumer import consume
 from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.messages.decode import judge
@@ -75,7 +75,7 @@ class Client:
 
 @pytest.fixture
 def offsets(monkeypatch):
-    monkeypatch.setattr(module, "Consumer", Client)
+    monkeypatch.setattr(client, "Consumer", Client)
 
     def read(*answers: list[Answer]) -> list[int]:
         monkeypatch.setattr(Client, "answers", answers)
@@ -119,7 +119,7 @@ def test_a_message_whose_headers_raise_an_error_is_a_dead_letter_beside_the_othe
     monkeypatch, broken
 ):
     answers = [Answer(at, are_headers_broken=at in broken) for at in range(10, 14)]
-    monkeypatch.setattr(module, "Consumer", Client)
+    monkeypatch.setattr(client, "Consumer", Client)
     monkeypatch.setattr(Client, "answers", [answers])
     ((_, records),) = consume({}, "user-events", ASKED)
     names = [header["key"] for (header,) in records["headers"].to_pylist()]
