@@ -53,13 +53,13 @@ def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -
     acceptance = Acceptance(tuple(options.accept_gap), tuple(options.accept_new_topic), options.why)
     reports = ingest(spark, settings, acceptance)
     print(
-        f"{'topic':<20}{'read':>12}{'staged':>12}{'duplicate':>12}{'dead':>12}{'seen before':>14}"
+        f"{'topic':<20}{'read':>12}{'staged':>12}{'duplicate':>12}{'dead':>12}{'already in tables':>19}"
     )
     for report in reports:
         t = report.total
         print(
             f"{report.topic:<20}{t.read:>12,}{t.staged:>12,}{t.duplicate:>12,}"
-            f"{t.dead:>12,}{t.seen:>14,}"
+            f"{t.dead:>12,}{t.seen:>19,}"
         )
     if retries := max(report.retries for report in reports):
         print(f"began again {retries} times after failures that passed")
@@ -68,7 +68,8 @@ def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -
     for waiting in (each for report in reports for each in report.waiting):
         print(waiting)
     for table in TABLES:
-        print(f"{table.name} is at snapshot {current_snapshot(spark, table)}")
+        if snapshot := current_snapshot(spark, table):
+            print(f"{table.name} is at snapshot {snapshot}")
     print(f"done in {time.monotonic() - started:.1f} s")
 
 

@@ -147,7 +147,9 @@ def stop(running: Sequence[Service], report: Report) -> None:
             except psutil.TimeoutExpired:
                 process.kill()
                 process.wait()
-                report(f"{service.name} killed after {service.stop_seconds} s")
+                is_usual = service.kill_loses_nothing
+                how = "stopped" if is_usual else f"killed after {service.stop_seconds} s"
+                report(f"{service.name} {how}")
         service.pid_file.unlink(missing_ok=True)
 
 

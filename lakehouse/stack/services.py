@@ -35,6 +35,7 @@ class Service(ABC):
     ports: ClassVar[tuple[str, ...]]
     # Then it is killed.
     stop_seconds: ClassVar[int] = 20
+    kill_loses_nothing: ClassVar[bool] = False
 
     def __init__(self, home: Home):
         self.home = home
@@ -139,8 +140,9 @@ class ObjectStore(Service):
     name = "s3"
     _parts: ClassVar[tuple[str, ...]] = ("s3", "master", "volume", "filer")
     ports = (*_parts, *(f"{part}_grpc" for part in _parts))
-    # Its filer would wait 15 s for streams between its own parts. A kill loses nothing.
+    # Its filer would wait 15 s for streams between its own parts.
     stop_seconds = 2
+    kill_loses_nothing = True
 
     @property
     def environment(self) -> dict[str, str]:
