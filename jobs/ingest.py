@@ -52,14 +52,13 @@ def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -
     started = time.monotonic()
     acceptance = Acceptance(tuple(options.accept_gap), tuple(options.accept_new_topic), options.why)
     reports = ingest(spark, settings, acceptance)
-    print(
-        f"{'topic':<20}{'read':>12}{'staged':>12}{'duplicate':>12}{'dead':>12}{'already in tables':>19}"
-    )
+    counts = ("read", "staged", "duplicate", "dead", "already in tables")
+    print(f"{'topic':<20}" + "".join(f"{name:>{max(12, len(name) + 2)}}" for name in counts))
     for report in reports:
         t = report.total
+        values = zip(counts, (t.read, t.staged, t.duplicate, t.dead, t.seen), strict=True)
         print(
-            f"{report.topic:<20}{t.read:>12,}{t.staged:>12,}{t.duplicate:>12,}"
-            f"{t.dead:>12,}{t.seen:>19,}"
+            f"{report.topic:<20}" + "".join(f"{n:>{max(12, len(name) + 2)},}" for name, n in values)
         )
     if retries := max(report.retries for report in reports):
         print(f"began again {retries} times after failures that passed")

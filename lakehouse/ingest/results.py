@@ -30,7 +30,7 @@ class BatchSummary:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What one micro-batch came to, in messages: read = staged + duplicate + dead + already in tables."""
+    """Counts of a micro-batch: read = staged + duplicate + dead + already in the tables."""
 
     read: int
     staged: int

@@ -41,7 +41,8 @@ STG_PRODUCT_METADATA = Table(
     name="staging.stg_product_metadata",
     comment="One row per accepted message of product-metadata: the change log of products",
     columns=PRODUCT_METADATA.columns + KAFKA_COLUMNS,
-    partitioned_by=("days(updated_at)", "bucket(4, product_id)"),
+    # Not by day: a catalogue changes a little each day, and would have four small files for each.
+    partitioned_by=("bucket(4, product_id)",),
 )
 DEAD_LETTERS = Table(
     name="ops.dead_letters",
