@@ -1,4 +1,4 @@
-"""Files of a batch -> the same without events that repeat another; those go where they belong."""
+"""Files of a batch -> the same, with redelivered events moved to duplicates and dead letters."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,15 +43,17 @@ class Redeliveries:
     horizon: timedelta
     value_limit: int
 
-    def set_aside(self, found: list[TaskResult], files: Files) -> RejectionCount | None:
-        """Change `files`, which are not committed yet; returns the conflicts.
+    def divert(self, found: list[TaskResult], files: Files) -> tuple[Files, RejectionCount | None]:
+        """Return the files with redelivered events moved out of staging's, and the conflicts.
 
-        As a rule there are none, and a look at the hashes of the ids is all.
+        Nothing is committed. Most batches have no redelivery: hashes of the ids are compared then,
+        and `files` are returned as they are.
         """
         staging = staging_table(self.contract)
         repeated = self._repeated(found, files[staging])
         if repeated is None:
-            return None
+            return files, None
+        files = dict(files)
         same, conflicts = _count(repeated)
         if same or conflicts:
             gone = held_of([repeated.select(POSITION)])
@@ -67,8 +69,9 @@ class Redeliveries:
             files[DUPLICATES] = write_rows(rows, self.layouts[DUPLICATES.name])
         if conflicts:
             rows = self._letters(repeated, files[raw_table(self.contract)])
-            files[DEAD_LETTERS] += write_rows(rows, self.layouts[DEAD_LETTERS.name])
-        return conflicts
+            letters = write_rows(rows, self.layouts[DEAD_LETTERS.name])
+            files[DEAD_LETTERS] = [*files[DEAD_LETTERS], *letters]
+        return files, conflicts
 
     def _repeated(self, found: list[TaskResult], files: list[DataFile]) -> DataFrame | None:
         """find_repeated's answer for the rows of these files; None if no id comes again."""

@@ -1,4 +1,4 @@
-"""A micro-batch, before anything of it is committed: how much it is, from where to where."""
+"""What a task, a micro-batch and a run of the ingest have come to, in numbers."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ class RejectionCount:
 
 @dataclass(frozen=True)
 class BatchSummary:
-    """What a micro-batch holds, before anything of it is committed."""
+    """Summary of a micro-batch that is written, but not committed: messages, ends, rejections."""
 
     read: int
     # Bytes of keys, values and headers.

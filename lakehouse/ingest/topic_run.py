@@ -58,7 +58,6 @@ class TopicRun:
             contract,
             plan.topic.origin,
             reader_options(settings),
-            self._check,
             settings.dead_letter_value_limit,
             timedelta(days=settings.duplicate_horizon_days),
             plan.frontiers,
@@ -112,6 +111,7 @@ class TopicRun:
         self._checkpoint.cleanup()
 
     def _check(self, batch: BatchSummary) -> None:
+        """Refuse a commit that would break the promise: the last step before it."""
         self._limits.check(batch)
         self._check_topic()
         self._check_locks()
@@ -131,15 +131,17 @@ class TopicRun:
         try:
             while ranges := self._left(planned):
                 started = time.monotonic()
-                written, ends = self._writer.write(ranges)
-                self._reached = self._reached | ends
-                self._report.batches.append(written)
+                batch = self._writer.prepare(ranges)
+                self._check(batch.summary)
+                result = self._writer.commit(batch)
+                self._reached = self._reached | batch.summary.ends
+                self._report.batches.append(result)
                 log.info(
                     "batch committed",
                     extra={
                         "topic": self._contract.topic,
                         "batch": batch_id,
-                        **asdict(written),
+                        **asdict(result),
                         "seconds": round(time.monotonic() - started, 2),
                     },
                 )

@@ -1,13 +1,12 @@
-"""Messages -> rows of raw, staging, ops.duplicates and ops.dead_letters; letters settled.
+"""Offset ranges of a topic -> raw, staging, ops.duplicates and ops.dead_letters, in two steps.
 
-What goes where stands here; how it is committed, in `commit`.
+First the files of a batch are written and compared with the tables; then they are committed.
 """
 
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 
@@ -22,7 +21,7 @@ from lakehouse.iceberg.data_file import DataFile
 from lakehouse.iceberg.table import Table
 from lakehouse.iceberg.write_target import WriteTarget, write_target
 from lakehouse.ingest.completeness import require_complete
-from lakehouse.ingest.redelivered import Redeliveries
+from lakehouse.ingest.redelivered import Files, Redeliveries
 from lakehouse.ingest.results import BatchResult, BatchSummary
 from lakehouse.ingest.task import BatchTasks, files_of, first_of
 from lakehouse.kafka.last_message import newest
@@ -36,6 +35,7 @@ from lakehouse.tables.definitions import (
     DEAD_LETTERS,
     DUPLICATES,
     raw_table,
+    staging_table,
 )
 
 log = logging.getLogger("lakehouse.ingest")
@@ -43,12 +43,20 @@ log = logging.getLogger("lakehouse.ingest")
 _turns: dict[Table, threading.Lock] = defaultdict(threading.Lock)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """A micro-batch whose files are written and compared with the tables, but not committed."""
+
+    summary: BatchSummary
+    files: Files
+
+
 class BatchWriter:
-    """Of one topic: each micro-batch goes to each table in one commit, with a bookmark.
+    """Writes one topic's micro-batches: each goes to each table in one commit, with a bookmark.
 
     Repeating a batch, whole or in other boundaries, changes nothing: a message goes only where
-    its offset is not yet. What `check` raises comes before the first commit. Values of dead
-    letters are kept whole up to `value_limit` bytes; `horizon` is that of find_repeated.
+    its offset is not yet. Values of dead letters are kept whole up to `value_limit` bytes;
+    `horizon` is that of find_repeated.
     """
 
     def __init__(
@@ -57,7 +65,6 @@ class BatchWriter:
         contract: Contract,
         origin: Origin,
         kafka: dict[str, str],
-        check: Callable[[BatchSummary], None],
         value_limit: int,
         horizon: timedelta,
         frontiers: dict[Table, Frontier],
@@ -66,7 +73,6 @@ class BatchWriter:
         self._spark = spark
         self._contract = contract
         self._origin = origin
-        self._check = check
         self._horizon = horizon
         self._kafka = kafka
         self._value_limit = value_limit
@@ -88,8 +94,8 @@ class BatchWriter:
             if any(end > before.get(partition, 0) for partition, end in ends.items()):
                 self._append(table, [], ends)
 
-    def write(self, ranges: list[OffsetRange]) -> tuple[BatchResult, Frontier]:
-        """Commit the messages of these ranges, or as many as make a batch; the end of those."""
+    def prepare(self, ranges: list[OffsetRange]) -> Batch:
+        """Write the files of the messages in these ranges, or of as many as make a batch."""
         ranges = first_of(ranges, self._bytes_per_offset)
         raw, staging, *others = self._frontiers
         intake = BatchTasks(self._contract, self._kafka, self._layouts, self._value_limit)
@@ -115,23 +121,30 @@ class BatchWriter:
         require_complete(self._spark, self._contract, self._kafka, read, found)
         files = {table: files_of(found, table) for table in self._frontiers}
         if DUPLICATES in files:
-            aside = Redeliveries(
+            redeliveries = Redeliveries(
                 self._spark, self._contract, self._layouts, self._horizon, self._value_limit
             )
-            if conflicts := aside.set_aside(found, files):
+            files, conflicts = redeliveries.divert(found, files)
+            if conflicts:
                 batch = replace(batch, rejections=[*batch.rejections, conflicts])
-        self._check(batch)
-        self._last_messages = newest((self._last_messages, batch.last_messages))
-        added = {table: self._append(table, files[table], batch.ends) for table in self._frontiers}
+        return Batch(batch, files)
+
+    def commit(self, batch: Batch) -> BatchResult:
+        """Make the files part of the tables, raw first, each table with its bookmark."""
+        summary = batch.summary
+        self._last_messages = newest((self._last_messages, summary.last_messages))
+        added = {
+            table: self._append(table, batch.files[table], summary.ends)
+            for table in self._frontiers
+        }
         counts = {table: count for table, (count, _) in added.items()}
-        written = BatchResult(
-            batch.read,
-            counts[staging],
+        return BatchResult(
+            summary.read,
+            counts[staging_table(self._contract)],
             counts.get(DUPLICATES, 0),
             counts[DEAD_LETTERS],
             sum(again for _, again in added.values()),
         )
-        return written, batch.ends
 
     @cached_property
     def _layouts(self) -> dict[str, WriteTarget]:
