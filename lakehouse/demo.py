@@ -112,7 +112,7 @@ class Demo:
         console.print(table)
 
 
-def check_conservation(connection: trino.dbapi.Connection, expected: dict) -> bool:
+def check_conservation(connection: trino.dbapi.Connection, expected: dict[str, Any]) -> bool:
     """The generator's own count of messages is that of the rows: staged, dead or duplicate."""
     conserved = True
     for contract in CONTRACTS:
@@ -148,7 +148,9 @@ def check_conservation(connection: trino.dbapi.Connection, expected: dict) -> bo
     return conserved
 
 
-def check_mart(connection: trino.dbapi.Connection, mart: str, expected: list[dict]) -> bool:
+def check_mart(
+    connection: trino.dbapi.Connection, mart: str, expected: list[dict[str, Any]]
+) -> bool:
     """All rows against the generator's own computation, exactly."""
     cursor = connection.cursor()
     cursor.execute(f"SELECT {', '.join(expected[0]) if expected else '*'} FROM marts.{mart}")  # noqa: S608

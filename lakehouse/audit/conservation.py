@@ -5,7 +5,7 @@ Offsets are compared as sets: Kafka leaves some out where it compacts and at tra
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
@@ -164,7 +164,7 @@ class PartitionCount:
             self.dead += pattern.offsets * pattern.has(DEAD)
             self.duplicate += pattern.offsets * pattern.has(DUPLICATE)
 
-    def row(self) -> list:
+    def row(self) -> list[Any]:
         return list(asdict(self).values())
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
@@ -166,7 +167,7 @@ def proofs(spark: SparkSession) -> dict[str, Proof]:
 
 
 def record_proof(
-    spark: SparkSession, partitions: Iterable[PartitionCount], snapshots: Mapping[str, list]
+    spark: SparkSession, partitions: Iterable[PartitionCount], snapshots: Mapping[str, list[Any]]
 ) -> None:
     """That what they count was found to be there, each message exactly once.
 

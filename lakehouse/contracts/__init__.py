@@ -7,6 +7,7 @@ generator's self-check are derived from them.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -46,7 +47,7 @@ class Contract:
     columns: list[pa.Field]
     # The column that says when what a message tells of happened.
     time: str
-    parse: Callable[[bytes | None, bytes | None, datetime], tuple]
+    parse: Callable[[bytes | None, bytes | None, datetime], tuple[Any, ...]]
     accept: Callable[[pa.RecordBatch], Accepted] | None = None
     compacted: bool = False
     # The column by which a message repeats another; None: no message of the topic does.

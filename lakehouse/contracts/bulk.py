@@ -144,7 +144,8 @@ def _keys(messages: pa.BinaryArray) -> list[int]:
     blanks = per_message(before_colons[before <= ord(" ")])
     brackets = sum(per_message(np.flatnonzero(text == ord(bracket))) for bracket in "{[")
     keys[(np.diff(offsets) > MAX_VALUE_BYTES) | (blanks > 0) | (brackets > MAX_DEPTH)] = 0
-    return keys.tolist()
+    found: list[int] = keys.tolist()
+    return found
 
 
 def _texts(documents: list[msgspec.Raw]) -> pa.Array:

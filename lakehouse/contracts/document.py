@@ -56,7 +56,7 @@ def _is_certain(value: bytes) -> bool:
     return type(document) is dict and value.count(b'":') == keys_inside([document])
 
 
-def keys_inside(value: dict | list) -> int:
+def keys_inside(value: dict[str, Any] | list[Any]) -> int:
     """How many keys the objects in it hold, at any depth, its own aside if it is one."""
     keys = 0
     for inner in value.values() if type(value) is dict else value:

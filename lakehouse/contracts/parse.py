@@ -19,7 +19,7 @@ def _custom(type_: Any, value: Any) -> Any:
     return type_.of(value)
 
 
-def _decoder(message: type) -> msgspec.json.Decoder:
+def _decoder(message: type) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(message, dec_hook=_custom, float_hook=digits)
 
 
@@ -81,7 +81,9 @@ def unknown_fields(value: bytes, message: type[msgspec.Struct]) -> str | None:
     return msgspec.json.encode(unknown).decode() if unknown else None
 
 
-def parse_user_event(value: bytes | None, key: bytes | None, kafka_timestamp: datetime) -> tuple:
+def parse_user_event(
+    value: bytes | None, key: bytes | None, kafka_timestamp: datetime
+) -> tuple[Any, ...]:
     """One value per column of USER_EVENTS.columns, or Rejected."""
     value = checked_document(value)
     event = _typed(_user_event, value)
@@ -106,7 +108,9 @@ def parse_user_event(value: bytes | None, key: bytes | None, kafka_timestamp: da
     )
 
 
-def parse_product(value: bytes | None, key: bytes | None, kafka_timestamp: datetime) -> tuple:
+def parse_product(
+    value: bytes | None, key: bytes | None, kafka_timestamp: datetime
+) -> tuple[Any, ...]:
     """One value per column of PRODUCT_METADATA.columns, or Rejected."""
     if value is None:
         return _tombstone(key, kafka_timestamp)
@@ -127,7 +131,7 @@ def parse_product(value: bytes | None, key: bytes | None, kafka_timestamp: datet
     )
 
 
-def _tombstone(key: bytes | None, kafka_timestamp: datetime) -> tuple:
+def _tombstone(key: bytes | None, kafka_timestamp: datetime) -> tuple[Any, ...]:
     if not key:
         raise Rejected("MISSING_FIELD", "product_id")
     try:

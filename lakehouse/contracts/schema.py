@@ -113,6 +113,7 @@ def _property(field: msgspec.structs.FieldInfo) -> Schema:
     if field.type is msgspec.Raw:
         return _object(_INSIDE_RAW[field.name])
     schema = msgspec.json.schema(field.type, schema_hook=_own_type)
+    first: Schema
     first, *null = schema.get("anyOf", [schema])
     if "enum" in first:
         first = {"type": "string", "enum": first["enum"] + [None] * len(null)}

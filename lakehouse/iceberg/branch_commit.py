@@ -33,7 +33,7 @@ def replace_rows(
         rows.writeTo(target).append()
 
     with marked(spark):
-        return _commit(spark, table, after, write).snapshotId()
+        return int(_commit(spark, table, after, write).snapshotId())
 
 
 def _commit(

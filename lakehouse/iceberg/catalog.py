@@ -26,7 +26,8 @@ def as_dict(jvm: Any, mapping: Any) -> dict[str, str]:
     The same goes for other collections: PySpark looks at the exception that ends them as at a
     query's.
     """
-    return json.loads(json_mapper(jvm).writeValueAsString(mapping))
+    found: dict[str, str] = json.loads(json_mapper(jvm).writeValueAsString(mapping))
+    return found
 
 
 def iceberg_table(spark: SparkSession, table: Table) -> Any:
@@ -45,7 +46,8 @@ def existing_table(spark: SparkSession, table: Table) -> Any | None:
 def fields_of(spark: SparkSession, table: Any) -> list[dict[str, Any]]:
     """Of its schema, as the specification of Iceberg has them in JSON."""
     parser = java_class(spark._jvm, "org.apache.iceberg.SchemaParser")
-    return json.loads(parser.toJson(table.schema()))["fields"]
+    fields: list[dict[str, Any]] = json.loads(parser.toJson(table.schema()))["fields"]
+    return fields
 
 
 def snapshots(table: Any, head: Any = None) -> Iterator[Any]:

@@ -76,8 +76,8 @@ def _lower(column: ColumnStatsMode, raw: Any) -> bytes:
     if length is None:
         return _bytes(column.type, raw)
     if column.type == "string":
-        return raw.decode()[:length].encode()
-    return raw[:length]
+        return bytes(raw).decode()[:length].encode()
+    return bytes(raw)[:length]
 
 
 def _upper(column: ColumnStatsMode, raw: Any) -> bytes | None:
@@ -121,5 +121,5 @@ def _bytes(type_: str, raw: Any) -> bytes:
     if isinstance(raw, bool):
         return bytes([raw])
     if type_.startswith("decimal"):
-        return raw.to_bytes(raw.bit_length() // 8 + 1, "big", signed=True)
-    return raw.to_bytes(4 if type_ in ("int", "date") else 8, "little", signed=True)
+        return int(raw).to_bytes(raw.bit_length() // 8 + 1, "big", signed=True)
+    return int(raw).to_bytes(4 if type_ in ("int", "date") else 8, "little", signed=True)

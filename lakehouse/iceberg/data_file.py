@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -58,6 +59,6 @@ class DataFile(msgspec.Struct, frozen=True):
         return msgspec.json.encode(described).decode()
 
 
-def _by_id(found: Mapping[int, int] | Mapping[int, bytes]) -> dict[str, list]:
+def _by_id(found: Mapping[int, int] | Mapping[int, bytes]) -> dict[str, list[Any]]:
     values = [each.hex().upper() if isinstance(each, bytes) else each for each in found.values()]
     return {"keys": list(found), "values": values}

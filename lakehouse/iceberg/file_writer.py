@@ -121,7 +121,7 @@ class _OpenFile:
 
     @property
     def size(self) -> int:
-        return self._sink.tell()
+        return int(self._sink.tell())
 
     def write(self, rows: pa.Table) -> None:
         self._writer.write_table(rows, row_group_size=rows.num_rows)
@@ -141,7 +141,7 @@ class _OpenFile:
 
 def _start(chunk: pq.ColumnChunkMetaData) -> int:
     pages = chunk.dictionary_page_offset, chunk.data_page_offset
-    return min(page for page in pages if page)
+    return int(min(page for page in pages if page))
 
 
 def _by_partition(layout: WriteTarget, rows: pa.Table) -> tuple[pa.Table, list[Values], np.ndarray]:

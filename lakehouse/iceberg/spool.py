@@ -8,6 +8,7 @@ the rows wait on disk until it is known how many each partition has.
 import mmap
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -95,6 +96,6 @@ def _spans(counts: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
         first, taken = end, int(ends[end - 1])
 
 
-def _sortable(partition: Values) -> tuple:
+def _sortable(partition: Values) -> tuple[Any, ...]:
     """Nulls first."""
     return tuple((value is not None, value) for value in partition)

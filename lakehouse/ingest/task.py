@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 
 from lakehouse.contracts import Contract
-from lakehouse.iceberg.file_writer import DataFile, FileWriter, remove
+from lakehouse.iceberg.data_file import DataFile
+from lakehouse.iceberg.file_writer import FileWriter, remove
 from lakehouse.iceberg.table import Table
 from lakehouse.iceberg.write_target import WriteTarget
 from lakehouse.ingest.results import BatchSummary, RejectionCount

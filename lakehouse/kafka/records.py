@@ -75,7 +75,7 @@ def _names_of_any_bytes() -> Iterator[None]:
         codecs.register_error("strict", strict)
 
 
-def _named(headers: Any) -> list[dict] | None:
+def _named(headers: Any) -> list[dict[str, Any]] | None:
     return [{"key": key, "value": value} for key, value in headers] if headers else None
 
 

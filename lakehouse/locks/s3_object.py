@@ -91,7 +91,7 @@ class S3Object:
         refusals = (*CONDITION_FAILED, NOT_FOUND) if etag else CONDITION_FAILED
         content = self._content.fromString(body)
         answer = self._unless(refusals, lambda: self._client.putObject(request.build(), content))
-        return answer and answer.eTag()
+        return str(answer.eTag()) if answer else None
 
     def _addressed(self, request: Any) -> Any:
         builder = request.builder().bucket(self._bucket).key(self._key)
@@ -118,6 +118,6 @@ class S3Object:
 def _status(error: Py4JError) -> int | None:
     """Of the store's answer; None where there was none."""
     try:
-        return error.java_exception.statusCode()
+        return int(error.java_exception.statusCode())
     except (AttributeError, Py4JError):
         return None

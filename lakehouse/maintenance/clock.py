@@ -57,7 +57,7 @@ def _store_time(spark: SparkSession) -> datetime:
             "what is to be deleted is checked",
             "Check that it answers, then run this again",
         )
-    return parsedate_to_datetime(date)
+    return parsedate_to_datetime(str(date))
 
 
 def _refusal(error: Py4JJavaError) -> Any:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zipimport import zipimporter
 
 import numpy as np
@@ -136,7 +136,7 @@ def _accepted(
 def _judge_one_by_one(
     contract: Contract, records: pa.RecordBatch, indices: np.ndarray
 ) -> Iterator[Part]:
-    rows: dict[int, tuple] = {}
+    rows: dict[int, tuple[Any, ...]] = {}
     rejections: dict[int, Rejected] = {}
     chosen = take(records, indices)
     values, keys = chosen["value"].to_pylist(), chosen["key"].to_pylist()
@@ -165,14 +165,14 @@ def _judge_one_by_one(
         yield _rejected(dict(sorted(rejections.items())))
 
 
-def _columns(contract: Contract, rows: list[tuple]) -> list[pa.Array]:
+def _columns(contract: Contract, rows: list[tuple[Any, ...]]) -> list[pa.Array]:
     values = zip(*rows, strict=True) if rows else [()] * len(contract.columns)
     return [
         pa.array(each, field.type) for each, field in zip(values, contract.columns, strict=True)
     ]
 
 
-def _inconvertible(contract: Contract, rows: dict[int, tuple]) -> dict[int, Rejected]:
+def _inconvertible(contract: Contract, rows: dict[int, tuple[Any, ...]]) -> dict[int, Rejected]:
     """The rows that Arrow does not take, each tried alone."""
     found: dict[int, Rejected] = {}
     for index, row in rows.items():

@@ -26,7 +26,8 @@ def is_in(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     if not len(ordered):
         return np.zeros(len(values), bool)
     found = np.searchsorted(ordered, values)
-    return ordered[np.minimum(found, len(ordered) - 1)] == values
+    is_found: np.ndarray = ordered[np.minimum(found, len(ordered) - 1)] == values
+    return is_found
 
 
 def is_among(held: Held, partitions: pa.Array, offsets: pa.Array) -> np.ndarray:

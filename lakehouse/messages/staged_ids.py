@@ -106,7 +106,8 @@ class Filter:
     def found(self, keys: np.ndarray) -> np.ndarray:
         """Indices of the keys that are among the ordered ones, ascending."""
         likely = np.flatnonzero(self._may_be[keys >> (64 - _BITS)])
-        return likely[is_in(keys[likely], self._ordered)]
+        found: np.ndarray = likely[is_in(keys[likely], self._ordered)]
+        return found
 
 
 def _filtered(batches: Iterable[pa.RecordBatch], ordered: np.ndarray) -> Iterator[pa.RecordBatch]:
@@ -150,7 +151,7 @@ def _batches(
     file: pq.ParquetFile, number: int, columns: list[str | None]
 ) -> Iterator[pa.RecordBatch]:
     """A row group in parts: one that compaction has written is 128 MB."""
-    return file.iter_batches(ROWS, row_groups=[number], columns=columns, use_threads=False)
+    yield from file.iter_batches(ROWS, row_groups=[number], columns=columns, use_threads=False)
 
 
 def _keys(ids: pa.Array) -> np.ndarray:

@@ -163,7 +163,7 @@ def _download(artifacts: list[Artifact], cache: Path) -> Path:
     return files
 
 
-def _show_progress(process: subprocess.Popen, ivy_cache: Path, total: int) -> None:
+def _show_progress(process: subprocess.Popen[bytes], ivy_cache: Path, total: int) -> None:
     """A bar on a terminal, else a line every five seconds."""
     console = Console(stderr=True)
     what = "fetching jars and servers"

@@ -12,6 +12,7 @@ import string
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyspark
@@ -117,12 +118,13 @@ class Home:
     def _state_file(self) -> Path:
         return self.path / "stack.json"
 
-    def _load(self) -> dict:
+    def _load(self) -> dict[str, Any]:
         if not self._state_file.exists():
             self._save({"ports": PREFERRED_PORTS, "secret": secrets.token_hex(20)})
-        return json.loads(self._state_file.read_text())
+        state: dict[str, Any] = json.loads(self._state_file.read_text())
+        return state
 
-    def _save(self, state: dict) -> None:
+    def _save(self, state: dict[str, Any]) -> None:
         write_privately(self._state_file, json.dumps(state, indent=2))
 
     def move_taken_ports(self, names: tuple[str, ...]) -> list[str]:
@@ -243,7 +245,7 @@ def _is_free(port: int) -> bool:
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def _holder(port: int) -> str:

@@ -115,7 +115,7 @@ def start(service: Service, report: Report) -> None:
     report(f"{service.name} ready on port {service.port} after {time.monotonic() - started:.1f} s")
 
 
-def _wait_until_ready(service: Service, child: subprocess.Popen) -> None:
+def _wait_until_ready(service: Service, child: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         if child.poll() is not None:

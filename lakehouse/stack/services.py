@@ -227,13 +227,14 @@ class Trino(Service):
     def connect(self) -> trino.dbapi.Connection:
         """As the user's own tools do, with times in UTC."""
         exports = self.home.exports
-        return trino.dbapi.connect(
+        connection: trino.dbapi.Connection = trino.dbapi.connect(
             host=exports["TRINO_HOST"],
             port=int(exports["TRINO_PORT"]),
             user=exports["TRINO_USER"],
             catalog=exports["TRINO_CATALOG"],
             timezone="UTC",
         )
+        return connection
 
     def check(self) -> None:
         """It says that it has started, and its catalog answers a query."""

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
@@ -99,7 +99,7 @@ def _rows(spark: SparkSession, table: Table, topic: str) -> list[Row]:
     return spark.table(table.identifier).where(F.col("topic") == topic).collect()
 
 
-def _append(spark: SparkSession, table: Table, rows: list[tuple]) -> None:
+def _append(spark: SparkSession, table: Table, rows: list[tuple[Any, ...]]) -> None:
     # Somebody may have added columns.
     schema = spark.table(table.identifier).select(table.column_names).schema
     spark.createDataFrame(rows, schema).writeTo(table.identifier).append()

@@ -107,7 +107,7 @@ def _version_before(spark: SparkSession, table: Table, loaded: Any) -> str | Non
             # Expired, or removed with orphans.
             continue
         if not alteration(table, _schemas(spark, metadata)):
-            return file
+            return str(file)
     return None
 
 

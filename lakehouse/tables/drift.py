@@ -83,7 +83,7 @@ def _type_in(found: Any) -> str:
     if found["type"] == "struct":
         fields = (f"{each['name']}: {_type_in(each['type'])}" for each in found["fields"])
         return f"struct<{', '.join(fields)}>"
-    return found["type"]
+    return str(found["type"])
 
 
 def _type_of(type_: pa.DataType) -> str:
