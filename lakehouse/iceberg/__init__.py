@@ -1,1 +1,1 @@
-"""Iceberg tables, whichever they are: what py4j and Arrow need to know to read and write them."""
+"""Read, write and commit Iceberg tables, from Spark's JVM and from Arrow."""

@@ -1,1 +1,1 @@
-"""What becomes of a message: steps that ingest, replay and dead letters share."""
+"""Steps that several jobs share: decode messages, find redeliveries, compare offsets."""
