@@ -40,7 +40,7 @@ POPULARITY_EXPONENT = -0.9
 
 @dataclass(slots=True)
 class Product:
-    """What the shop shows at the moment."""
+    """Return the products that the shop offers at the moment."""
 
     product_id: str
     name: str
@@ -96,7 +96,7 @@ class Catalog:
             yield product.message(opened_at - age)
 
     def change(self, at: datetime) -> Message:
-        """A deletion, another category, or most often another price."""
+        """Make a change: a deletion, another category, or most often another price."""
         product = self._random.choice(self.products)
         while product.is_deleted:
             product = self._random.choice(self.products)

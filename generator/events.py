@@ -42,7 +42,7 @@ class Plan:
 
 @dataclass
 class Tally:
-    """What was made, beside plain events."""
+    """Counts of the special messages that were made."""
 
     bad: int = 0
     duplicates: int = 0

@@ -51,7 +51,7 @@ class Views:
 
 
 class Sums:
-    """What is kept of the events: enough for the marts, and far less than the events."""
+    """State that the marts need, far smaller than the events themselves."""
 
     def __init__(self) -> None:
         self.events: set[str] = set()

@@ -85,7 +85,7 @@ class Publisher:
         self._first_failure = ""
 
     def send(self, messages: Iterable[Message], progress: Progress, rate: float = 0) -> int:
-        """All of them, at most `rate` a second if that is not 0. Returns how many were made."""
+        """Send all messages, at most `rate` a second unless that is 0; return their number."""
         started = time.monotonic()
         chunk_size = max(1, min(CHUNK, int(rate / 10))) if rate else CHUNK
         made = 0
@@ -134,7 +134,7 @@ class Publisher:
 
 
 def received(bootstrap_servers: str, topic: str) -> Iterator[Received]:
-    """What a topic holds now, from its first message on; later messages are left out."""
+    """Read the messages that a topic holds now; later ones are left out."""
     config: dict[str, Any] = {
         "bootstrap.servers": bootstrap_servers,
         "group.id": "generator-expect",  # required, though nothing is committed to it

@@ -105,7 +105,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Immense:
-    """A number that Python refuses to hold; in a field without a rule it is as good as any."""
+    """A number too long for Python; it is valid in a field without a rule."""
 
 
 def _number(text: str) -> Decimal | int | _Immense:

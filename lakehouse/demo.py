@@ -170,7 +170,7 @@ def check_mart(
 
 
 def plain(value: Any) -> Any:
-    """As in the JSON of `python -m generator expect`."""
+    """Write a value as `python -m generator expect` writes it in JSON."""
     if isinstance(value, Decimal):
         return str(value.quantize(Decimal("0.000001")))
     if isinstance(value, datetime):

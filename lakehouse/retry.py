@@ -38,7 +38,7 @@ _TRANSIENT = re.compile(
     r"|\.iceberg\.exceptions\.(CommitFailed|CommitStateUnknown|ServiceFailure"
     r"|ServiceUnavailable)Exception\b"
 )
-# Of the store's answers, those that remain the same, also below a commit of unknown state.
+# Store responses that will not change on retry, even when wrapped in CommitStateUnknown.
 _PERMANENT = re.compile(r"\bStatus Code: 4(?!08|09|29)\d\d\b")
 
 # A line of a trace that says what went wrong, in Java or, in a task of Python, at its end.
@@ -59,13 +59,13 @@ def is_transient(error: BaseException) -> bool:
 
 
 def may_pass(found: list[str]) -> bool:
-    """Of what causes() found. What is not known to pass by itself does not."""
+    """Return whether a failure with these causes is known to be transient."""
     text = "\n".join(found)
     return bool(_TRANSIENT.search(text)) and not _PERMANENT.search(text)
 
 
 def causes(error: BaseException) -> list[str]:
-    """What went wrong, from the outside in: of Java's exceptions all, each in one line."""
+    """List the causes of an error, outermost first, each in one line."""
     if isinstance(error, Py4JJavaError):
         return list(_java_causes(error.java_exception))
     origin = error._origin if isinstance(error, CapturedException) else None

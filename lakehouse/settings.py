@@ -1,4 +1,4 @@
-"""Where the outside world is, from the environment. `make env` prints the local stack's values."""
+"""Settings from the environment. `make env` prints the values of the local stack."""
 
 from pydantic import ByteSize, Field, ValidationError
 from pydantic_settings import BaseSettings
@@ -7,7 +7,7 @@ from lakehouse.errors import LakehouseError
 
 
 class Settings(BaseSettings):
-    """Of the jobs. Spark's own, the catalog and the store included, are in SPARK_CONF_DIR."""
+    """Settings of the jobs. Spark's, including catalog and store, are in SPARK_CONF_DIR."""
 
     kafka_bootstrap_servers: str
     spark_conf_dir: str
@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     # store that is slow for as long stops an ingest.
     writer_lease_seconds: float = Field(60, ge=1, le=24 * 60 * 60)
     # After a failure that may pass, an ingest begins again until it has committed nothing for so
-    # long; 0 turns it off. A store that is gone for the lease of the lock ends it before.
+    # long; 0 disables retries. A store outage longer than the lock's lease ends the run sooner.
     retry_seconds: float = Field(300, ge=0)
     # How many days around an event's own day its event_id is searched for, for duplicates: a client
     # that tries again with a fresh clock can do so past midnight. dbt's test of ids reads it too.

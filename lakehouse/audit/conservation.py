@@ -46,7 +46,7 @@ class Bounds:
 
 
 def patterns(places: DataFrame, bounds: Bounds) -> DataFrame:
-    """Those of rows (partition, offset, place)."""
+    """Reduce rows (partition, offset, place) to their patterns."""
     return patterns_in(in_chunks(places), bounds)
 
 
@@ -140,7 +140,7 @@ def _unsettled(pattern: Pattern) -> Iterator[Problem]:
 
 @dataclass
 class PartitionCount:
-    """Of one partition, offsets from `start` to before `frontier` by place.
+    """Counts of one partition's offsets from `start` to before `frontier`, by place.
 
     Accepted gaps are counted whole, wherever they lie.
     """

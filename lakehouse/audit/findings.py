@@ -67,7 +67,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong, how often, where for example, and what to do."""
+    """A broken rule: how many offsets break it, examples, and the remedy."""
 
     rule: str
     subject: str

@@ -21,7 +21,7 @@ _ENGINE = ("engine-version", "trino_query_id", "trino_user", "app-id", "app-name
 def changes_by_others(
     spark: SparkSession, table: Table, until: int | None, since: int | None
 ) -> Iterator[str]:
-    """A sentence for each snapshot of others after `since`, the newest first.
+    """Yield a sentence for each snapshot that others committed after `since`, newest first.
 
     None is a table without a snapshot. A compaction, by whomever, changes no row and is left out.
     """

@@ -49,7 +49,7 @@ class Pinned:
     origin: Origin | None
 
     def rows(self, spark: SparkSession, topic: str) -> DataFrame:
-        """Those of the topic."""
+        """Return the topic's rows."""
         if self.snapshot is None:
             return spark.table(self.table.identifier).limit(0)
         rows = spark.read.option("versionAsOf", self.snapshot).table(self.table.identifier)
@@ -95,7 +95,7 @@ def _places(rows: DataFrame, table: Table, place: Column) -> DataFrame:
 def kafka_chunks(
     spark: SparkSession, settings: Settings, topic: Topic, ranges: dict[int, range]
 ) -> DataFrame:
-    """Of these offsets, those that Kafka delivers."""
+    """Return which of these offsets Kafka delivers."""
     return delivered(spark, reader_options(settings), topic.name, ranges, KAFKA)
 
 
@@ -144,7 +144,7 @@ def other_content(raw: DataFrame, acknowledged: DataFrame) -> list[Pattern]:
 
 @dataclass(frozen=True)
 class Proof:
-    """What the last audit of a topic that held has looked at."""
+    """The state that the last successful audit of a topic compared."""
 
     ends: Frontier = field(default_factory=dict)
     # By place; None where the table had none. Audits of old versions did not note them.
@@ -152,7 +152,7 @@ class Proof:
 
 
 def proofs(spark: SparkSession) -> dict[str, Proof]:
-    """By topic; a partition ends where the last audit that held and found more there has ended."""
+    """Return the last successful audit of each topic; each partition has the end that it proved."""
     snapshot = F.struct(*(f"{place}_snapshot" for place in PROVEN)).alias("snapshots")
     last = spark.table(AUDITS.identifier).withColumn("snapshots", snapshot)
     last = last.groupBy("topic", "partition").agg(
@@ -169,7 +169,7 @@ def proofs(spark: SparkSession) -> dict[str, Proof]:
 def record_proof(
     spark: SparkSession, partitions: Iterable[PartitionCount], snapshots: Mapping[str, list[Any]]
 ) -> None:
-    """That what they count was found to be there, each message exactly once.
+    """Record that each counted message was found exactly once.
 
     `snapshots` are those of each topic's tables, in the order of PROVEN.
     """

@@ -72,7 +72,7 @@ from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, TABLES, raw_t
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit compared, and what it found."""
+    """Result of an audit: the counts that it compared, and its findings."""
 
     is_full: bool
     partitions: list[PartitionCount]

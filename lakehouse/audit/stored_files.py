@@ -9,7 +9,7 @@ from lakehouse.iceberg.table import Table
 
 
 def damaged_files(spark: SparkSession, table: Table) -> Iterator[str]:
-    """Of the current snapshot, data and delete files that are missing or of another size."""
+    """List data and delete files of the current snapshot that are missing or of another size."""
     files = spark.table(f"{table.identifier}.files").select("file_path", "file_size_in_bytes")
     listed = {row.file_path: row.file_size_in_bytes for row in files.collect()}
     if not listed:

@@ -43,7 +43,7 @@ _PRICE = f"^[0-9]{{1,{PRICE_INTEGER_DIGITS}}}([.][0-9]{{1,{PRICE_SCALE}}})?$"
 
 
 class Accepted(NamedTuple):
-    """Which records, by index, and one array per column of the contract for these alone."""
+    """Indices of accepted records, and one array per contract column for these alone."""
 
     indices: np.ndarray
     columns: list[pa.Array]
@@ -173,7 +173,7 @@ def _instant(text: str) -> Instant | None:
 
 
 def _prices(texts: list[bytes | None]) -> tuple[pa.Array, pa.Array]:
-    """As decimals, null where a text is none; and where it is a price or absent."""
+    """Parse prices as decimals, null where invalid; also return where each is valid or absent."""
     array = pa.array(texts, pa.string())
     is_price = pc.match_substring_regex(array, _PRICE).fill_null(True)
     return pc.if_else(is_price, array, None).cast(ARROW_TYPES[Price]), is_price

@@ -1,4 +1,4 @@
-"""What a message must be: topic user-events -> UserEvent, topic product-metadata -> Product."""
+"""Payloads: topic user-events -> UserEvent, topic product-metadata -> Product."""
 
 import re
 from datetime import UTC, datetime

@@ -129,7 +129,7 @@ def _description(type_: type) -> Schema:
 
 
 def incompatibilities(published: Schema, current: Schema) -> list[str]:
-    """What keeps users of the published schema from the current one, a sentence for each."""
+    """List incompatible changes from the published schema to the current one, a sentence each."""
     return [
         *_about_message(published, current),
         *_about_value("", published, current),

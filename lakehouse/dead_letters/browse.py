@@ -14,7 +14,7 @@ from lakehouse.tables.definitions import DEAD_LETTERS, raw_table
 
 @dataclass(frozen=True)
 class Position:
-    """Where a message is: topic/partition/offset."""
+    """Position of a message in Kafka, written topic/partition/offset."""
 
     topic: str
     partition: int
@@ -28,7 +28,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which dead letters: those for which all that is given holds, so all if nothing is."""
+    """A filter for dead letters: all given criteria must match; none selects every letter."""
 
     topic: str | None = None
     error_class: str | None = None
@@ -61,7 +61,7 @@ def _is_one_of(positions: tuple[Position, ...]) -> Column:
 
 
 def dead_letters(spark: SparkSession) -> DataFrame:
-    """All of them, open and settled."""
+    """Return all dead letters, open and settled."""
     return spark.table(DEAD_LETTERS.identifier)
 
 
@@ -102,7 +102,7 @@ def listing(spark: SparkSession, selection: Selection, settled: bool) -> DataFra
 
 
 def count_messages(spark: SparkSession) -> dict[str, int]:
-    """All that were taken in, by topic."""
+    """Count the messages in raw, by topic."""
     messages: Counter[str] = Counter()
     for contract in CONTRACTS:
         files = spark.table(f"{raw_table(contract).identifier}.files").select("record_count")

@@ -27,7 +27,7 @@ log = logging.getLogger("lakehouse.dead_letters")
 
 @dataclass(frozen=True)
 class LetterReplay:
-    """What a replay came to for one topic, in dead letters."""
+    """Counts of dead letters of one topic after a replay."""
 
     topic: str
     tried: int
@@ -90,7 +90,7 @@ def _replay_topic(
 
 
 def _records(letters: DataFrame) -> DataFrame:
-    """As Spark's Kafka source gives them to the decoder."""
+    """Return letters with the columns of Spark's Kafka source, as the decoder expects them."""
     # The type of the timestamp is not kept, and no contract asks for it.
     return letters.withColumnRenamed("kafka_timestamp", "timestamp").withColumn(
         "timestampType", F.lit(0)
@@ -124,7 +124,7 @@ def _settled(verdicts: DataFrame, letters: DataFrame, contract: Contract) -> Dat
         F.lit(contract.topic).alias("topic"),
         "partition",
         "offset",
-        # A letter that passed keeps the reason for which it was one.
+        # A letter that now passes keeps its original error.
         F.coalesce("now.error_class", "error_class").alias("error_class"),
         F.coalesce("now.error_detail", "error_detail").alias("error_detail"),
         F.lit(contract.version).alias("contract_version"),

@@ -77,7 +77,7 @@ def _create(branch: str, after: int | None, spark: SparkSession, table: Table) -
 
 
 def _require_whole(head: Any, after: int | None, target: Any, table: Table) -> None:
-    """TableMovedError where files that say what the snapshots since `after` hold are not there."""
+    """Raise TableMovedError if a snapshot newer than `after` lacks a manifest or their list."""
     io = target.io()
 
     def exists(path: str) -> bool:
@@ -114,7 +114,7 @@ def _take_main_to(branch: str, after: int | None, spark: SparkSession, table: Ta
 
 
 def _remove(branch: str, spark: SparkSession, table: Table) -> None:
-    """Never fails: the rows are where they are, and expiry drops a branch past its age."""
+    """Remove a branch, or log a warning: expiry drops a branch past its age."""
     try:
         target = iceberg_table(spark, table)
         if branch in target.refs():

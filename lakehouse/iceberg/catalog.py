@@ -11,7 +11,7 @@ from lakehouse.iceberg.table import CATALOG, Table
 
 
 def java_class(jvm: Any, name: str) -> Any:
-    """By its whole name: of one with dots, py4j looks for each beginning in every jar there is."""
+    """Look a class up by its full name; by attributes, py4j searches every jar for each."""
     return getattr(jvm, name)
 
 
@@ -21,7 +21,7 @@ def json_mapper(jvm: Any) -> Any:
 
 
 def as_dict(jvm: Any, mapping: Any) -> dict[str, str]:
-    """Of a java.util.Map, in one call instead of two for each of its entries, and 20 ms at the end.
+    """Convert a java.util.Map in one call; iterating makes two per entry and ends in 20 ms.
 
     The same goes for other collections: PySpark looks at the exception that ends them as at a
     query's.
@@ -44,7 +44,7 @@ def existing_table(spark: SparkSession, table: Table) -> Any | None:
 
 
 def fields_of(spark: SparkSession, table: Any) -> list[dict[str, Any]]:
-    """Of its schema, as the specification of Iceberg has them in JSON."""
+    """Return the fields of a table's schema as Iceberg's JSON specification writes them."""
     parser = java_class(spark._jvm, "org.apache.iceberg.SchemaParser")
     fields: list[dict[str, Any]] = json.loads(parser.toJson(table.schema()))["fields"]
     return fields

@@ -1,4 +1,4 @@
-"""A Parquet footer -> what Iceberg keeps of a file, to skip it by: sizes, counts, bounds.
+"""Parquet footer -> the column statistics by which Iceberg skips files: sizes, counts, bounds.
 
 As Iceberg's own writers have it (org.apache.iceberg.parquet.ParquetMetrics, and the appendix
 "Single-value serialization" of its specification); reading each footer again in the JVM would take
@@ -16,7 +16,7 @@ NONE, COUNTS, FULL = "none", "counts", "full"
 
 
 class ColumnStatsMode(NamedTuple):
-    """A column as the table wants it described."""
+    """Id, type and statistics mode of a column, from the table's properties."""
 
     id: int
     # int, long, timestamptz, decimal(...), string, binary, ...
@@ -26,7 +26,7 @@ class ColumnStatsMode(NamedTuple):
 
 
 class Metrics(msgspec.Struct, frozen=True):
-    """By ids of columns; bounds in bytes."""
+    """Column statistics of a file, by column id; bounds in bytes."""
 
     sizes: dict[int, int]
     values: dict[int, int]
@@ -81,7 +81,7 @@ def _lower(column: ColumnStatsMode, raw: Any) -> bytes:
 
 
 def _upper(column: ColumnStatsMode, raw: Any) -> bytes | None:
-    """Where a text was cut, one that comes after all that begin with it; None if there is none."""
+    """Return an upper bound: of a cut text, the next after all that begin with it, or None."""
     length = _length(column)
     if length is None:
         return _bytes(column.type, raw)

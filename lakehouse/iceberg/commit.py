@@ -47,7 +47,7 @@ def append(
     if any(file.partition is None for file in files):
         unpartitioned = _unpartitioned(target)
         target.refresh()
-    # One that merges small lists of files at times, or one that has nothing to merge.
+    # newAppend may merge small manifests; with no files there is nothing to merge.
     update = target.newAppend() if files else target.newFastAppend()
     mapper = json_mapper(spark._jvm)
     parser = java_class(spark._jvm, "org.apache.iceberg.ContentFileParser")
@@ -65,7 +65,7 @@ def append(
 
 @contextmanager
 def marked(spark: SparkSession) -> Iterator[None]:
-    """What Spark commits to Iceberg's tables in the meantime carries JOB."""
+    """Put JOB into the snapshots that Spark commits within this context."""
     spark.conf.set(_SESSION_PROPERTY, str(spark.sparkContext.appName))
     try:
         yield

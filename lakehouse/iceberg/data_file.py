@@ -1,4 +1,4 @@
-"""A file of rows that is written, and not yet part of its table."""
+"""Data files that are written, but not committed to their table."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -13,7 +13,7 @@ PartitionValue = str | int | bool | None
 
 
 def partition_value(value: object) -> PartitionValue:
-    """As Iceberg's single-value serialization in JSON has the value of a partition."""
+    """Write a partition value as Iceberg's single-value JSON serialization does."""
     match value:
         case datetime() | date():
             return value.isoformat()
@@ -40,7 +40,7 @@ class DataFile(msgspec.Struct, frozen=True):
     metrics: Metrics
 
     def in_json(self, spec_id: int) -> str:
-        """As Iceberg's REST specification has a data file."""
+        """Write the data file as JSON, as Iceberg's REST specification defines it."""
         described = {
             "spec-id": spec_id,
             "content": "DATA",

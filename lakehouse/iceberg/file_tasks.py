@@ -56,7 +56,7 @@ def rewrite(
     keep: Callable[[pa.Table], pa.Array],
     columns: list[str],
 ) -> list[DataFile]:
-    """The same without the rows for which `keep` is not true; what loses none is left as it is.
+    """Rewrite files without the rows for which `keep` is not true; a file that loses none stays.
 
     `keep` looks at these `columns`. One row group is in memory at a time.
     """

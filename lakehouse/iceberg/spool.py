@@ -42,7 +42,7 @@ class Spool:
         self._bytes += batch.nbytes
 
     def drain(self, at_once: int) -> Iterator[tuple[Values | None, pa.Table]]:
-        """All rows, about `at_once` bytes in memory at a time.
+        """Yield all rows, with about `at_once` bytes in memory at a time.
 
         A partition with ROWS_OF_A_FILE rows or more comes with its values, one or several times
         in a row; the rows of all smaller partitions come with None. Both in the order of their
@@ -97,5 +97,5 @@ def _spans(counts: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
 
 
 def _sortable(partition: Values) -> tuple[Any, ...]:
-    """Nulls first."""
+    """Make a partition's values sortable, nulls first."""
     return tuple((value is not None, value) for value in partition)

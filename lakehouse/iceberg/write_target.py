@@ -1,4 +1,4 @@
-"""What a task must know of an Iceberg table to write files for it, and to read them again."""
+"""The description of an Iceberg table that tasks need to write and read its files."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from lakehouse.iceberg.storage import Store, connected
 from lakehouse.iceberg.table import Table
 
 FIELD_ID = b"PARQUET:field_id"
-# Iceberg's transforms of the partitions that our tables have, and may be given by ALTER TABLE.
+# Supported partition transforms, including those an operator may set by ALTER TABLE.
 _TRANSFORMS: dict[str, Callable[..., pa.Array]] = {
     name: getattr(transform, name)
     for name in ("identity", "year", "month", "day", "hour", "bucket", "truncate")
@@ -60,7 +60,7 @@ class WriteTarget:
 
 
 def write_target(spark: SparkSession, table: Table) -> WriteTarget:
-    """As the table is now: columns and partitions may have been added to it."""
+    """Describe the table as it is now: an operator may have added columns or partition fields."""
     loaded = iceberg_table(spark, table)
     fields = fields_of(spark, loaded)
     ids = {field["name"]: field for field in fields}
@@ -94,7 +94,7 @@ def _partition(table: Table, field: dict[str, Any], names: dict[int, str]) -> Pa
 
 
 def _with_ids(field: pa.Field, known: dict[str, Any]) -> pa.Field:
-    """With the ids of an Iceberg field, and those of what it holds."""
+    """Add Iceberg's field ids to an Arrow field and to the fields nested in it."""
     type_ = field.type
     if pa.types.is_list(type_):
         element = {"id": known["type"]["element-id"], "type": known["type"]["element"]}

@@ -1,4 +1,4 @@
-"""What tasks read and wrote -> an error, before the commit, if Kafka delivers more than that."""
+"""Counts of what tasks read and wrote -> an error before the commit if Kafka delivers more."""
 
 import logging
 
@@ -26,7 +26,7 @@ def require_complete(
     ranges: list[OffsetRange],
     found: list[TaskResult],
 ) -> None:
-    """All messages of the ranges were read, and each was written or is in the tables already."""
+    """Raise unless all messages of the ranges were read, and written or found in the tables."""
     _require_written(contract, found)
     read = {
         each.partition: sum(taken.messages.get(each.partition, 0) for taken in found)

@@ -13,7 +13,7 @@ log = logging.getLogger("lakehouse.ingest")
 
 
 class DeadLetterLimits:
-    """Of one topic in one run: the shares are of all that the run has read so far."""
+    """Limits for one topic in one run, as shares of the messages that the run has read so far."""
 
     def __init__(self, topic: str, warn: float, stop: float | None):
         self._topic = topic

@@ -35,7 +35,7 @@ Files = dict[Table, list[DataFile]]
 
 @dataclass(frozen=True)
 class Redeliveries:
-    """Of one topic; `horizon` is that of find_repeated, `value_limit` that of dead letters."""
+    """Finds one topic's redeliveries in a batch and moves them to duplicates and dead letters."""
 
     spark: SparkSession
     contract: Contract
@@ -98,7 +98,7 @@ class Redeliveries:
             staged.unpersist()
 
     def _letters(self, repeated: DataFrame, files: list[DataFile]) -> DataFrame:
-        """Of conflicts: the messages in these files of raw or, after a crash, in raw itself."""
+        """Return conflicting messages, from the batch's raw files or, after a crash, from raw."""
         raw = raw_table(self.contract)
         position = [raw.partition_column, raw.offset_column]
         conflicts = repeated.where("NOT is_same").select(POSITION).toDF(*position)

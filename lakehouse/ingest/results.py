@@ -46,7 +46,7 @@ class BatchResult:
 
 @dataclass
 class TopicReport:
-    """What a run did with one topic, batch by batch."""
+    """Results of a run for one topic, batch by batch."""
 
     topic: str
     batches: list[BatchResult] = field(default_factory=list)

@@ -92,7 +92,7 @@ def _attempt(
         for run in runs:
             run.finish()
     except StreamingQueryException as error:
-        # What was raised in Python tells more, and one that would fail again most.
+        # Prefer our own exception to Spark's wrapper, and a permanent failure to a transient one.
         failures = [run.failure for run in runs if run.failure]
         raise min(failures, key=is_transient, default=error) from error
     finally:

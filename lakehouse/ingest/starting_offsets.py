@@ -224,7 +224,7 @@ def _end_of_raw(
 
 
 def _past(gaps: Sequence[Gap], partition: int, end: int) -> int:
-    """Where a table goes on that has come to an accepted gap; before that it lacks more."""
+    """The offset to resume at: past the gap if the table has reached it, else unchanged."""
     for gap in gaps:
         if gap.partition == partition and gap.start <= end < gap.end:
             end = gap.end

@@ -39,7 +39,7 @@ BYTES_PER_BATCH = 4 * 2**30
 
 
 class TaskResult(msgspec.Struct):
-    """What one task has read and written."""
+    """Result of one task: the messages that it read and the files that it wrote."""
 
     # Partition -> how many of its messages were read.
     messages: dict[int, int]
@@ -65,7 +65,7 @@ class TaskResult(msgspec.Struct):
 
 @dataclass(frozen=True)
 class BatchTasks:
-    """Of one topic; can be sent to a task. `layouts` are by the names of tables.
+    """The tasks of one batch of a topic; can be sent to Spark. `layouts` are by table name.
 
     Offsets that are in `held` are not written: to raw, or to any of the others.
     """
@@ -224,7 +224,7 @@ def _without(held: Held, records: pa.RecordBatch) -> pa.RecordBatch:
 
 
 class _Rejections:
-    """By class: how many, and the first of them."""
+    """Counts the rejected messages by class, and keeps the first of each."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -256,7 +256,7 @@ def _without_gaps(
 
 
 def _extent(ends: Frontier, found: list[TaskResult]) -> BatchSummary:
-    """Of all tasks; a class is shown by the first of its messages."""
+    """Merge the tasks' results; each error class keeps its earliest message as the example."""
     rejections: dict[str, RejectionCount] = {}
     for each in (each for taken in found for each in taken.rejections):
         if known := rejections.get(each.error_class):

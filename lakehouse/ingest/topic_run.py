@@ -117,7 +117,7 @@ class TopicRun:
         self._check_locks()
 
     def _check_topic(self) -> None:
-        """What was read is of the topic that was planned for: Spark reads on in a new one."""
+        """Raise if the topic was made anew since it was planned: Spark reads on in the new one."""
         (now,) = read_topics(self._settings, [self._contract.topic])
         if not now.origin.may_be(self._plan.topic.origin):
             raise LakehouseError(
@@ -150,7 +150,7 @@ class TopicRun:
             raise
 
     def _left(self, planned: Frontier) -> list[OffsetRange]:
-        """What is not committed yet of what is planned."""
+        """Return the planned offset ranges that are not committed yet."""
         return [
             OffsetRange(partition, self._reached.get(partition, 0), end)
             for partition, end in planned.items()
@@ -158,7 +158,7 @@ class TopicRun:
         ]
 
     def _ends(self, batch_id: int) -> Frontier:
-        """Where Spark has planned the batch to end."""
+        """Return the end offsets that Spark has planned for the batch."""
         offsets = planned_offsets(Path(self._checkpoint.name), batch_id)[self._contract.topic]
         generation = self._plan.topic.generation
         return {recorded(int(p), generation): end for p, end in offsets.items()}

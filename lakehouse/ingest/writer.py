@@ -151,7 +151,7 @@ class BatchWriter:
         return {table.name: write_target(self._spark, table) for table in self._frontiers}
 
     def _held(self, ranges: list[OffsetRange], tables: list[Table]) -> Held:
-        """What the tables hold of these offsets."""
+        """Return which of these offsets the tables hold."""
         held = []
         for table in tables:
             rows = self._spark.table(table.identifier)

@@ -28,7 +28,7 @@ _LOST = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 def consume(
     options: dict[str, Any], topic: str, ranges: Iterable[OffsetRange]
 ) -> Generator[tuple[OffsetRange, pa.RecordBatch], None, None]:
-    """All messages of the ranges, with SOURCE_COLUMNS; partitions as the tables number them.
+    """Read all messages of the ranges, with SOURCE_COLUMNS and the tables' partition numbers.
 
     LakehouseError where Kafka no longer holds one; TransientError where it does not answer.
     """
@@ -159,7 +159,7 @@ def peek(options: dict[str, Any], topic: str, offsets: dict[int, int]) -> dict[i
 
 
 def _offset(answer: Message) -> int:
-    """Of a message, or where Kafka has no more."""
+    """Return the offset of a message or of an end of partition."""
     offset = answer.offset()
     return -1 if offset is None else offset
 

@@ -29,6 +29,6 @@ def generation_of(partition: int) -> int:
 
 
 def with_recorded_partitions(messages: DataFrame, generation: int) -> DataFrame:
-    """Of messages with the column `partition`, as Kafka numbers it."""
+    """Number the partitions of messages as the tables do."""
     first = recorded(0, generation)
     return messages.withColumn("partition", F.col("partition") + first) if first else messages

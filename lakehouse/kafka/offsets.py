@@ -11,7 +11,7 @@ NO_TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 
 class Origin(NamedTuple):
-    """Which topic of which cluster the offsets count: its name alone can mean another tomorrow."""
+    """Cluster id and topic id: a topic made anew under the same name has other offsets."""
 
     cluster_id: str
     topic_id: str

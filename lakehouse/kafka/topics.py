@@ -1,4 +1,4 @@
-"""What Kafka says about a topic, and what is told to Kafka: how far the ingest has come."""
+"""Ask Kafka about topics: their ids, partitions, offsets and settings."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -49,7 +49,7 @@ class Topic:
 
 
 def read_topics(settings: Settings, names: list[str]) -> list[Topic]:
-    """With Kafka's own partition numbers.
+    """Describe topics, with Kafka's own partition numbers.
 
     LakehouseError where the broker or a topic is missing; Spark would retry for minutes.
     """

@@ -27,7 +27,7 @@ CONDITION_FAILED = (409, 412)
 
 @dataclass(frozen=True)
 class Version:
-    """What the object was when it was read."""
+    """Content, etag and age of the object when it was read."""
 
     # No more than MAX_BYTES.
     body: bytes
@@ -98,7 +98,7 @@ class S3Object:
         return builder.overrideConfiguration(self._options)
 
     def _unless(self, statuses: tuple[int, ...], call: Callable[[], Any]) -> Any:
-        """What the call returns, or None if the store answers with one of these."""
+        """Return the call's result, or None if the store answers with one of these statuses."""
         try:
             return call()
         except Py4JError as error:
@@ -116,7 +116,7 @@ class S3Object:
 
 
 def _status(error: Py4JError) -> int | None:
-    """Of the store's answer; None where there was none."""
+    """HTTP status of the store's answer; None if there was no answer."""
     try:
         return int(error.java_exception.statusCode())
     except (AttributeError, Py4JError):

@@ -1,4 +1,4 @@
-"""The same tables, kept fast and small: compaction, and expiry of old snapshots."""
+"""Expire old snapshots and settled dead letters, and carry bookmarks forward."""
 
 import logging
 from contextlib import suppress

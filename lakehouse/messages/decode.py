@@ -109,7 +109,7 @@ def judge(contract: Contract, records: pa.RecordBatch) -> Iterator[Part]:
 
 
 def _without_names(headers: pa.Array) -> np.ndarray:
-    """Which records have UNREADABLE_HEADERS."""
+    """Return the indices of records with UNREADABLE_HEADERS."""
     if pa.types.is_string(headers.type):
         return np.flatnonzero(pc.equal(headers, _UNREADABLE_JSON).fill_null(False))
     names = pc.struct_field(headers.flatten(), "key")

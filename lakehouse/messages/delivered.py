@@ -66,7 +66,7 @@ def _read_by(
     reduce: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
     schema: str,
 ) -> DataFrame:
-    """What `reduce` makes, in each task, of the positions that Kafka delivers."""
+    """Apply `reduce` in each task to the positions that Kafka delivers."""
     parts = _parts(ranges, spark.sparkContext.defaultParallelism)
 
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -93,7 +93,7 @@ def _parts(ranges: dict[int, range], most: int) -> list[list[OffsetRange]]:
 def _read(
     options: dict[str, str], topic: str, ranges: list[OffsetRange]
 ) -> Iterator[pa.RecordBatch]:
-    """All partitions at once: one after the other, each would wait for a fetch of its own."""
+    """Read all partitions at once: one by one, each would wait for a fetch of its own."""
     spare_worker()
     more = {
         # Past what retention has removed in the meantime.

@@ -1,4 +1,4 @@
-"""Accepted events -> those of them that repeat an event_id, held against the first of its kind."""
+"""Find events whose event_id was seen before, and say whether their content equals the first."""
 
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
@@ -67,7 +67,7 @@ def find_repeated(accepted: DataFrame, staged: DataFrame, horizon: timedelta) ->
 
 
 def repeated_in(keys: np.ndarray) -> np.ndarray:
-    """Those that are there more than once, ascending."""
+    """Return the keys that occur more than once, ascending."""
     ordered = np.sort(keys)
     return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 

@@ -115,7 +115,7 @@ def _add(packed: pa.Buffer, counter: np.ndarray) -> None:
 def patterns_of(
     places: tuple[str, ...], edges: dict[int, set[int]]
 ) -> Callable[[pa.Table], pa.Table]:
-    """A function from the rows of SEEN of one chunk to its patterns.
+    """Make a function from the rows of SEEN of one chunk to its patterns.
 
     A pattern is all offsets that have the same count in each place, and the same zone: the number
     of the partition's `edges` at or below the offset.

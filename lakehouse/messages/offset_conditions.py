@@ -33,7 +33,7 @@ def is_any_of(
 
 
 def _is_near(ranges: Sequence[OffsetRange], partition: str, offset: str) -> Column:
-    """For ranges in order: as few conditions as Iceberg can check for each file."""
+    """Few conditions around sorted ranges, which Iceberg can check for each file."""
     size = -(-len(ranges) // MOST_PRUNED_BY)
     return any_of(
         [
@@ -66,7 +66,7 @@ def any_of(conditions: Sequence[Column]) -> Column:
 
 
 def _is_in_own(offsets: Iterable[OffsetRange], partition: str, offset: str) -> Column:
-    """At most one range per partition."""
+    """Whether a row is in its partition's range; `offsets` has at most one per partition."""
     ranges = {each.partition: each for each in offsets}
     start = _of_own({p: each.start for p, each in ranges.items()}, partition)
     end = _of_own({p: each.end for p, each in ranges.items()}, partition)

@@ -12,7 +12,7 @@ Held = dict[int, np.ndarray]
 
 
 def held_of(positions: Iterable[DataFrame]) -> Held:
-    """Of frames with a column of partitions and one of offsets; few enough for the driver."""
+    """Collect positions (partition, offset) from frames; few enough for the driver's memory."""
     found: dict[int, list[np.ndarray]] = defaultdict(list)
     for frame in positions:
         partitions, offsets = (column.to_numpy() for column in frame.toArrow().columns)
@@ -22,7 +22,7 @@ def held_of(positions: Iterable[DataFrame]) -> Held:
 
 
 def is_in(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """Where numpy's isin would put `ordered` in order for each few values."""
+    """Like numpy.isin for a sorted `ordered`, which numpy would sort again on every call."""
     if not len(ordered):
         return np.zeros(len(values), bool)
     found = np.searchsorted(ordered, values)

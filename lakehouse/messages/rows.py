@@ -19,7 +19,7 @@ _POSITION = SOURCE_COLUMNS[:3]
 
 
 def staged_columns(records: pa.RecordBatch, columns: list[pa.Array]) -> list[pa.Array]:
-    """Of a staging table: the `columns` of the contract are those of `records`."""
+    """Staging columns: the parsed contract columns plus each record's Kafka coordinates."""
     return [*columns, *(records[name] for name in _POSITION)]
 
 
@@ -30,7 +30,7 @@ def raw_columns(contract: Contract, records: pa.RecordBatch) -> list[pa.Array]:
 def letter_columns(
     contract: Contract, records: pa.RecordBatch, verdicts: list[pa.Array], value_limit: int
 ) -> list[pa.Array]:
-    """Of ops.dead_letters, each letter whole; of a value above the limit its beginning."""
+    """Columns of ops.dead_letters; a value above the limit is cut to its beginning."""
     value = records["value"]
     is_cut = pc.greater(pc.binary_length(value), value_limit)
     digest = pa.nulls(len(records), pa.string())
@@ -58,14 +58,14 @@ def _repeated(value: str | int, records: pa.RecordBatch) -> pa.Array:
 
 
 def messages_of(decoded: DataFrame) -> DataFrame:
-    """A frame with decoded_schema, with the names and types of the tables that hold messages."""
+    """Rename and cast decoded rows to the columns of the tables that hold messages."""
     return decoded.withColumnsRenamed(
         {"kafka_partition": "partition", "kafka_offset": "offset"}
     ).withColumn("headers", F.from_json("headers", DEAD_LETTERS.spark_type("headers")))
 
 
 def dead_letter_rows(contract: Contract, messages: DataFrame, value_limit: int) -> DataFrame:
-    """Of a frame with the columns of raw, error_class and error_detail, as ops.dead_letters."""
+    """Rows of ops.dead_letters from a frame with raw's columns, error_class and error_detail."""
     message = [*_POSITION[:2], "kafka_timestamp", "timestamp_type", *SOURCE_COLUMNS[4:]]
     schema = pa.schema(DEAD_LETTERS.columns)
 

@@ -150,7 +150,7 @@ def matching(file: pq.ParquetFile, is_one: Filter, schema: pa.Schema) -> Iterato
 def _batches(
     file: pq.ParquetFile, number: int, columns: list[str | None]
 ) -> Iterator[pa.RecordBatch]:
-    """A row group in parts: one that compaction has written is 128 MB."""
+    """Read a row group in parts: compaction writes row groups of 128 MB."""
     yield from file.iter_batches(ROWS, row_groups=[number], columns=columns, use_threads=False)
 
 

@@ -26,7 +26,7 @@ from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, staging_table
 
 @dataclass(frozen=True)
 class Change:
-    """Of one table: the rows at these positions go, and these rows come."""
+    """A change of one table: rows at the positions `gone` are deleted, `rows` are added."""
 
     table: Table
     gone: DataFrame
@@ -98,7 +98,7 @@ class Placement:
 
 
 class TableVersions:
-    """Those of one topic, and what was changed in them; in a dry run, what would have been."""
+    """The tables of one topic, and the changes made, or in a dry run only counted."""
 
     def __init__(
         self, spark: SparkSession, topic: str, dry_run: bool, check_locks: Callable[[], None]
@@ -111,7 +111,7 @@ class TableVersions:
         self._snapshots: dict[Table, int | None] = {}
 
     def rows(self, table: Table) -> DataFrame:
-        """Those of the topic, with their POSITION."""
+        """Return the topic's rows with their POSITION."""
         if table in self._foreseen:
             return self._foreseen[table]
         rows = self._spark.table(table.identifier)
@@ -120,7 +120,7 @@ class TableVersions:
         return _positioned(rows, table)
 
     def look(self, tables: Iterable[Table]) -> None:
-        """What is applied after this was worked out from what is current now."""
+        """Note the current snapshots: changes applied later were computed from them."""
         for table in tables:
             self._snapshots[table] = current_snapshot(self._spark, table)
 

@@ -13,7 +13,7 @@ from lakehouse.messages.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, f
 from lakehouse.messages.outcomes import DISCARDED, DUPLICATE, REPLAYED
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, staging_table
 
-# Where a message belongs: for the last two, where it is already.
+# Target of a message; discarded and waiting ones stay where they are.
 STAGED, REPEATED, DEAD, DISCARD, WAITING = "staged", "repeated", "dead", "discarded", "waiting"
 UNDECIDED = "undecided"
 
@@ -47,7 +47,7 @@ _COUNTS = {
 
 
 def counted(places: DataFrame) -> Counter[str]:
-    """The messages by what happens to them, and by which of their rows change."""
+    """Count messages by outcome and by table that must change."""
     row = places.select(*(F.count_if(F.expr(each)) for each in _COUNTS.values())).collect()[0]
     return Counter(dict(zip(_COUNTS, row, strict=True)))
 
@@ -118,7 +118,7 @@ def repeated_among(
 
 
 def decided(places: DataFrame, repeated: DataFrame | None) -> DataFrame:
-    """Those that were undecided are staged, unless they repeat another."""
+    """Decide undecided messages: they are staged unless they repeat another."""
     is_undecided = F.col("place") == UNDECIDED
     if repeated is None:
         return places.withColumn("place", F.when(is_undecided, STAGED).otherwise(F.col("place")))

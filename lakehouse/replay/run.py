@@ -44,7 +44,7 @@ log = logging.getLogger("lakehouse.replay")
 
 @dataclass(frozen=True)
 class RawReplay:
-    """What a replay came to for one topic, in messages."""
+    """Counts of messages of one topic after a replay."""
 
     topic: str
     examined: int

@@ -14,7 +14,7 @@ from lakehouse.messages.offset_conditions import is_any_of
 
 @dataclass(frozen=True)
 class Asked:
-    """Which messages: those for which all that is given holds, so all if nothing is."""
+    """A filter for messages: all given criteria must match; none selects every message."""
 
     # Of the Kafka timestamp, the last one included.
     days: tuple[date, date] | None = None

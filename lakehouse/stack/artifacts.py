@@ -86,7 +86,7 @@ def _artifact(coordinates: str, size: int, sha256: str) -> Artifact:
 
 
 def folder(distribution: str, cache: Path) -> Path:
-    """Where a distribution stands; another lock is another folder, and a folder is complete."""
+    """Return a distribution's folder, which is complete if it exists; each lock has its own."""
     text = "".join(artifact.sha256 for artifact in locked(distribution))
     return cache / f"{distribution}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -218,7 +218,7 @@ def _verify(artifact: Artifact, files: Path, log: Path) -> None:
 
 
 def _install(distribution: str, downloads: Path, cache: Path) -> None:
-    """All of a distribution or nothing, by one rename."""
+    """Install a distribution with one rename: all of it, or nothing."""
     with tempfile.TemporaryDirectory(dir=cache, prefix=f"{distribution}-") as temporary:
         complete = Path(temporary) / "complete"
         complete.mkdir()

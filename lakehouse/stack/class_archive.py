@@ -24,21 +24,21 @@ TRAINING = Path(__file__).with_name("training.py")
 
 
 def archive_of(jars: Path, java_home: Path) -> Path:
-    """Where it is, or will be."""
+    """Return the path of the archive, which may not exist yet."""
     java = (java_home / "release").read_text(errors="replace")
     fits = f"{jars} {pyspark.__file__} {pyspark.__version__} {java}"
     return Path(sys.prefix) / f"spark-{hashlib.sha256(fits.encode()).hexdigest()[:12]}.jsa"
 
 
 def options(archive: Path) -> str:
-    """Of Java; one that does not fit is named on stderr, and left alone."""
+    """JVM options that use the archive; the JVM warns about a stale one and ignores it."""
     if not archive.exists():
         return ""
     return f'-XX:SharedArchiveFile="{archive}" -Xlog:disable -Xlog:all=warning:stderr'
 
 
 def make(home: "Home", report: Callable[[str], None]) -> None:
-    """Where there is none yet; the conf that is written next has it.
+    """Make the archive if there is none; the configuration that is written next names it.
 
     Jobs run without it too, so this never fails.
     """
@@ -55,7 +55,7 @@ def make(home: "Home", report: Callable[[str], None]) -> None:
 
 
 def _can_be_made() -> bool:
-    """It goes on top of the archive of Java's own classes, which some distributions leave out."""
+    """Return whether Java has the base archive that ours extends; some distributions lack it."""
     return (find_java_home() / "lib" / "server" / "classes.jsa").exists()
 
 

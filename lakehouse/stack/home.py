@@ -145,7 +145,7 @@ class Home:
 
     @property
     def exports(self) -> dict[str, str]:
-        """What a user's own tools need to join this stack."""
+        """Variables that a user's own tools need to join this stack."""
         driver = DRIVERS.get(self.catalog_uri.split(":")[1], "") if ":" in self.catalog_uri else ""
         return {
             "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{self.ports['kafka']}",
@@ -175,7 +175,7 @@ class Home:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of a process that joins this stack: ours, the exports, and our own programs first."""
+        """Environment of a process that joins this stack; .venv comes first on its PATH."""
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
         return {**os.environ, **self.exports, "PATH": path}
 
@@ -202,7 +202,7 @@ class Home:
 
 
 def corrected() -> dict[str, str]:
-    """What has to be other than in the shell, for any of our processes."""
+    """Return the variables that our processes need to differ from the shell."""
     return without_proxy() | utf_8()
 
 

@@ -30,7 +30,7 @@ def services(home: Home) -> list[Service]:
 
 @dataclass(frozen=True)
 class Status:
-    """What `make status` shows of a service. RSS in bytes."""
+    """State of a service, as `make status` shows it. RSS in bytes."""
 
     name: str
     state: str

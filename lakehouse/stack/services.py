@@ -56,7 +56,7 @@ class Service(ABC):
         return {}
 
     def prepare(self) -> None:  # noqa: B027 (most need nothing)
-        """What must exist before the process starts."""
+        """Create what must exist before the process starts."""
 
     @abstractmethod
     def command(self) -> list[str]: ...
@@ -114,7 +114,7 @@ class Kafka(Service):
         return self._java("kafka.Kafka", str(CONF / "kafka.properties"))
 
     def check(self) -> None:
-        """A topic can be made and takes a message: metadata alone answers a second too early."""
+        """Create a topic and send a message: metadata alone answers a second too early."""
         servers: dict[str, str | int | float | bool] = {
             "bootstrap.servers": f"{HOST}:{self.port}",
             "log_level": 0,
@@ -225,7 +225,7 @@ class Trino(Service):
         ]
 
     def connect(self) -> trino.dbapi.Connection:
-        """As the user's own tools do, with times in UTC."""
+        """Connect as the user's own tools do, with times in UTC."""
         exports = self.home.exports
         connection: trino.dbapi.Connection = trino.dbapi.connect(
             host=exports["TRINO_HOST"],
@@ -237,7 +237,7 @@ class Trino(Service):
         return connection
 
     def check(self) -> None:
-        """It says that it has started, and its catalog answers a query."""
+        """Ask whether Trino has started, and query its catalog."""
         with urllib.request.urlopen(f"http://{HOST}:{self.port}/v1/info", timeout=2) as answer:
             if b'"starting":false' not in answer.read():
                 raise TimeoutError("Trino is still starting")

@@ -18,7 +18,7 @@ from lakehouse.tables.definitions import ACCEPTED_GAPS, STG_USER_EVENTS
 
 
 def session(folder: Path) -> SparkSession:
-    """With the catalog and the tables in this folder."""
+    """Make a session with catalog and tables in this folder."""
     file = folder / "catalog.sqlite"
     with closing(sqlite3.connect(file)) as catalog:
         catalog.executescript((CONF / "catalog.sql").read_text())

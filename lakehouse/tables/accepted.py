@@ -42,7 +42,7 @@ class AcceptedTopic(NamedTuple):
 
 
 def accepted_gaps(spark: SparkSession, topic: str) -> list[Gap]:
-    """By where they begin."""
+    """Return the accepted gaps of a topic, sorted by partition and first offset."""
     rows = _rows(spark, ACCEPTED_GAPS, topic)
     return sorted(Gap(row.partition, row.start_offset, row.end_offset, row.reason) for row in rows)
 

@@ -70,7 +70,7 @@ def _require_own(spark: SparkSession, table: Table, location: str) -> None:
 
 
 def _schemas(spark: SparkSession, metadata: Any) -> list[Schema]:
-    """All that the table has had, the oldest first, and the current one again at the end."""
+    """Return the table's schemas, oldest first; the current one is repeated at the end."""
     parser = java_class(spark._jvm, "org.apache.iceberg.SchemaParser")
     listed = metadata.schemas()
     found = [json.loads(parser.toJson(listed.get(number))) for number in range(listed.size())]
@@ -112,7 +112,7 @@ def _version_before(spark: SparkSession, table: Table, loaded: Any) -> str | Non
 
 
 def _free_location(spark: SparkSession, table: Table, place: str) -> str:
-    """Where a table can be made; LakehouseError if something else is there."""
+    """Return a location for a new table; raise LakehouseError if other objects lie there."""
     # A folder of a file system is of one user, as in the training of the class archive.
     found = _names_below(spark, f"{place}/", f"{place}-") if place.startswith("s3") else []
     found = [name for name in found if re.match(rf"{re.escape(place)}(-[0-9a-f]{{8}})?/", name)]

@@ -1,4 +1,4 @@
-"""What a table is: contracts -> DDL of raw.*, staging.stg_* and ops.*."""
+"""Contracts -> the definitions of raw.*, staging.stg_* and ops.*."""
 
 import pyarrow as pa
 
@@ -138,16 +138,16 @@ _STAGING = {USER_EVENTS.topic: STG_USER_EVENTS, PRODUCT_METADATA.topic: STG_PROD
 
 
 def raw_table(contract: Contract) -> Table:
-    """Where all messages of a topic go."""
+    """Return the raw table, which gets every message of a topic."""
     return _RAW[contract.topic]
 
 
 def staging_table(contract: Contract) -> Table:
-    """Where the accepted messages of a topic go."""
+    """Return the staging table, which gets the accepted messages of a topic."""
     return _STAGING[contract.topic]
 
 
 def tables_of(contract: Contract) -> tuple[Table, ...]:
-    """Where the messages of a topic go: raw, which holds all; staging; and the others."""
+    """Return the tables of a topic in the order of commits: raw, staging, then the others."""
     others = (DUPLICATES,) if contract.topic == USER_EVENTS.topic else ()
     return raw_table(contract), staging_table(contract), *others, DEAD_LETTERS

@@ -75,7 +75,7 @@ def _column_alteration(
 
 
 def _type_in(found: Any) -> str:
-    """A type in Iceberg's JSON."""
+    """Name a type from Iceberg's JSON schema."""
     if isinstance(found, str):
         return found
     if found["type"] == "list":

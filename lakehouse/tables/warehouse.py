@@ -46,7 +46,7 @@ class Warehouse:
         return bucket if is_default else self.address
 
     def place(self, table: Table) -> str:
-        """Where a table is made; one that exists keeps the location that it has."""
+        """Return the location for a new table; an existing table keeps its own."""
         return f"{self.root if table.is_raw else self.address}/{table.folder}"
 
     def lock_key(self, topic: str, raw_location: str | None) -> str:
