@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.contracts import RULES
+from lakehouse.settings import settings_table
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
@@ -88,6 +89,10 @@ def test_the_documented_reasons_of_a_dead_letter_are_those_of_the_decoder():
     documented = (REPOSITORY / "docs/contracts/README.md").read_text()
     rules = re.findall(r"^\| ([A-Z0-9_]+) \| (.*) \|$", documented, re.MULTILINE)
     assert rules == list(RULES.items())
+
+
+def test_the_documented_settings_are_those_of_the_jobs():
+    assert settings_table() in (REPOSITORY / "docs/settings.md").read_text()
 
 
 def test_the_lock_pins_hashes_and_names_no_address():
