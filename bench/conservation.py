@@ -46,7 +46,7 @@ class Part(BatchTasks):
     has_raw = True
     has_check = True
 
-    def run_one(self, ranges: list[OffsetRange]) -> TaskResult:
+    def run_one(self, ranges: list[OffsetRange], budget: int) -> TaskResult:
         with ExitStack() as left_out:
             if not self.has_raw:
                 nothing = lambda contract, records: raw_columns(contract, records.slice(0, 0))  # noqa: E731
@@ -54,7 +54,7 @@ class Part(BatchTasks):
             if not self.has_check:
                 none = lambda ids: np.array([], np.int64)  # noqa: E731
                 left_out.enter_context(patch.object(intake, "event_keys", none))
-            return super().run_one(ranges)
+            return super().run_one(ranges, budget)
 
 
 class WithoutRaw(Part):
