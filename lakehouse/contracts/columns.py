@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 import pyarrow as pa
 
-from lakehouse.contracts.payloads import PRICE_INTEGER_DIGITS, PRICE_SCALE, Instant, Price
+from lakehouse.contracts.value_types import PRICE_INTEGER_DIGITS, PRICE_SCALE, Instant, Price
 
 ARROW_TYPES = {
     str: pa.string(),

@@ -1,15 +1,19 @@
 """Bytes of a Kafka message -> one value per staged column, or the rule that it breaks."""
 
 import re
+import typing
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import Any
+from functools import cache, cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lakehouse.contracts.document import checked_document, digits
-from lakehouse.contracts.payloads import PRICED_EVENT_TYPES, EventData, Product, UserEvent
 from lakehouse.contracts.rejection import Rejected
+
+if TYPE_CHECKING:
+    from lakehouse.contracts.contract import Contract, Requirement
 
 EVENT_WINDOW_START = datetime(1970, 1, 1, tzinfo=UTC)
 EVENT_WINDOW_AHEAD = timedelta(days=1)
@@ -23,9 +27,6 @@ def _decoder(message: type) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(message, dec_hook=_custom, float_hook=digits)
 
 
-_user_event = _decoder(UserEvent).decode
-_event_data = _decoder(EventData).decode
-_product = _decoder(Product).decode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 # What msgspec says -> the class that we give it; the first match wins. The first is a RuleError.
@@ -45,13 +46,21 @@ _CLASSES = [
 _PATH = re.compile(r" - at `\$\.(?P<field>\w+)`$")
 
 
-def _typed(decode: Any, value: Any, within: str = "") -> Any:
+def _typed(decode: Any, value: Any, message: type[msgspec.Struct], within: str = "") -> Any:
     """Decode a document that is known to be JSON."""
     try:
         return decode(value)
     except msgspec.ValidationError as error:
         error_class, field = _broken_rule(str(error))
-        raise Rejected(error_class, ".".join(filter(None, (within, field)))) from None
+        rule = _listed(message, field) if error_class == "UNKNOWN_EVENT_TYPE" else ""
+        raise Rejected(error_class, ".".join(filter(None, (within, field))), rule) from None
+
+
+@cache
+def _listed(message: type[msgspec.Struct], field: str) -> str:
+    """The rule of a field that takes listed values alone."""
+    hint = typing.get_type_hints(message)[field]
+    return f"must be one of {', '.join(typing.get_args(hint))}"
 
 
 @lru_cache
@@ -81,60 +90,74 @@ def unknown_fields(value: bytes, message: type[msgspec.Struct]) -> str | None:
     return msgspec.json.encode(unknown).decode() if unknown else None
 
 
-def parse_user_event(
-    value: bytes | None, key: bytes | None, kafka_timestamp: datetime
-) -> tuple[Any, ...]:
-    """One value per column of USER_EVENTS.columns, or Rejected."""
-    value = checked_document(value)
-    event = _typed(_user_event, value)
-    event_data = str(event.event_data, "utf-8")
-    if not event_data.startswith("{"):
-        raise Rejected("MISSING_FIELD" if event_data == "null" else "WRONG_TYPE", "event_data")
-    data = _typed(_event_data, event.event_data, within="event_data")
-    if event.event_type in PRICED_EVENT_TYPES and (data.price is None or data.quantity is None):
-        raise Rejected("MISSING_PURCHASE_DATA", "event_data")
-    _check_window("event_timestamp", event.event_timestamp, kafka_timestamp)
-    _check_key(key, "user_id", event.user_id)
-    return (
-        event.event_id,
-        event.user_id,
-        event.product_id,
-        event.event_type,
-        event.event_timestamp,
-        event_data,
-        data.price,
-        data.quantity,
-        unknown_fields(value, UserEvent),
-    )
+class Parser:
+    """Bytes of one message of a contract -> one value per staged column, or Rejected."""
+
+    def __init__(self, contract: "Contract"):
+        self._contract = contract
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Decoders are not sent to a task: it makes its own."""
+        return {"_contract": self._contract}
+
+    @cached_property
+    def _message(self) -> Callable[[bytes], Any]:
+        return _decoder(self._contract.payload).decode
+
+    @cached_property
+    def _documents(self) -> dict[str, Callable[[msgspec.Raw], Any]]:
+        return {name: _decoder(inner).decode for name, inner in self._contract.embedded.items()}
+
+    def __call__(
+        self, value: bytes | None, key: bytes | None, kafka_timestamp: datetime
+    ) -> tuple[Any, ...]:
+        contract = self._contract
+        if value is None and contract.tombstones:
+            return self._tombstone(key, kafka_timestamp)
+        value = checked_document(value)
+        message = _typed(self._message, value, contract.payload)
+        texts, inner = {}, {}
+        for name, decode in self._documents.items():
+            text, document = _document(name, getattr(message, name))
+            texts[name] = text
+            inner[name] = _typed(decode, document, contract.embedded[name], within=name)
+        for requirement in contract.requires:
+            _check_requirement(requirement, message, inner)
+        at = getattr(message, contract.time) or kafka_timestamp
+        _check_window(contract.time, at, kafka_timestamp)
+        _check_key(key, contract.key, getattr(message, contract.key))
+        values = msgspec.structs.asdict(message) | texts | {contract.time: at}
+        return (
+            *values.values(),
+            *(each for document in inner.values() for each in msgspec.structs.astuple(document)),
+            *((False,) if contract.tombstones else ()),
+            unknown_fields(value, contract.payload),
+        )
+
+    def _tombstone(self, key: bytes | None, kafka_timestamp: datetime) -> tuple[Any, ...]:
+        """Return nulls but for what the key names, the time, and that it was deleted."""
+        contract = self._contract
+        if not key:
+            raise Rejected("MISSING_FIELD", contract.key)
+        try:
+            known = {contract.key: key.decode(), contract.time: kafka_timestamp, "is_deleted": True}
+        except UnicodeDecodeError:
+            raise Rejected("INVALID_UTF8", contract.key) from None
+        return tuple(known.get(column.name) for column in contract.columns)
 
 
-def parse_product(
-    value: bytes | None, key: bytes | None, kafka_timestamp: datetime
-) -> tuple[Any, ...]:
-    """One value per column of PRODUCT_METADATA.columns, or Rejected."""
-    if value is None:
-        return _tombstone(key, kafka_timestamp)
-    value = checked_document(value)
-    product = _typed(_product, value)
-    updated_at = product.updated_at or kafka_timestamp
-    _check_window("updated_at", updated_at, kafka_timestamp)
-    _check_key(key, "product_id", product.product_id)
-    return (
-        product.product_id,
-        product.name,
-        product.category,
-        product.brand,
-        product.price,
-        updated_at,
-        False,
-        unknown_fields(value, Product),
-    )
+def _document(name: str, raw: msgspec.Raw) -> tuple[str, msgspec.Raw]:
+    """Return an embedded document as text, and as it was; it must be an object."""
+    text = str(raw, "utf-8")
+    if not text.startswith("{"):
+        raise Rejected("MISSING_FIELD" if text == "null" else "WRONG_TYPE", name)
+    return text, raw
 
 
-def _tombstone(key: bytes | None, kafka_timestamp: datetime) -> tuple[Any, ...]:
-    if not key:
-        raise Rejected("MISSING_FIELD", "product_id")
-    try:
-        return (key.decode(), None, None, None, None, kafka_timestamp, True, None)
-    except UnicodeDecodeError:
-        raise Rejected("INVALID_UTF8", "product_id") from None
+def _check_requirement(requirement: "Requirement", message: Any, inner: dict[str, Any]) -> None:
+    if getattr(message, requirement.field) not in requirement.values:
+        return
+    for path in requirement.fields:
+        document, _, name = path.rpartition(".")
+        if getattr(inner[document] if document else message, name) is None:
+            raise Rejected(requirement.error_class, document or name, requirement.rule)

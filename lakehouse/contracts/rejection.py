@@ -1,8 +1,6 @@
 """Why a message is refused: the classes of error, and the rule that each stands for."""
 
-import typing
-
-from lakehouse.contracts.payloads import PRICE_INTEGER_DIGITS, PRICE_SCALE, EventType
+from lakehouse.contracts.value_types import PRICE_INTEGER_DIGITS, PRICE_SCALE
 
 MAX_VALUE_BYTES = 2**20
 MAX_DEPTH = 32
@@ -26,8 +24,8 @@ RULES = {
     "OUT_OF_RANGE": "outside the range that the contract allows",
     "DECIMAL_SCALE": f"at most {PRICE_INTEGER_DIGITS} digits before, {PRICE_SCALE} after the dot",
     "TIMESTAMP_UNPARSEABLE": "must be RFC 3339 with an offset or Z, at most microseconds",
-    "UNKNOWN_EVENT_TYPE": f"must be one of {', '.join(typing.get_args(EventType))}",
-    "MISSING_PURCHASE_DATA": "purchase and return need price and quantity",
+    "UNKNOWN_EVENT_TYPE": "must be one of the values that the contract lists",
+    "MISSING_PURCHASE_DATA": "required where another field has the value that it has",
     "TIMESTAMP_OUT_OF_RANGE": "must lie between 1970-01-01 and a day after the Kafka timestamp",
     "KEY_MISMATCH": "must equal the Kafka key",
     "DUPLICATE_CONFLICT": "another event has this id, and other content",
@@ -38,6 +36,6 @@ RULES = {
 class Rejected(Exception):  # noqa: N818 (an outcome, not a failure)
     """A message that breaks its contract. The detail names field and rule, never the payload."""
 
-    def __init__(self, error_class: str, field: str):
+    def __init__(self, error_class: str, field: str, rule: str = ""):
         self.error_class = error_class
-        self.error_detail = f"{field}: {RULES[error_class]}"
+        self.error_detail = f"{field}: {rule or RULES[error_class]}"

@@ -5,29 +5,30 @@ a message that was good, or change what it means, needs a new version of the con
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from lakehouse.contracts import CONTRACTS, USER_EVENTS, Contract
+from lakehouse.contracts import CONTRACTS, Contract, Requirement
 from lakehouse.contracts.parse import EVENT_WINDOW_AHEAD, EVENT_WINDOW_START
-from lakehouse.contracts.payloads import (
+from lakehouse.contracts.rejection import MAX_DEPTH, MAX_VALUE_BYTES
+from lakehouse.contracts.value_types import (
     PRICE_INTEGER_DIGITS,
     PRICE_SCALE,
-    PRICED_EVENT_TYPES,
     RFC_3339,
-    EventData,
     Instant,
     Price,
 )
-from lakehouse.contracts.rejection import MAX_DEPTH, MAX_VALUE_BYTES
 from lakehouse.errors import LakehouseError
 
 FOLDER = Path(__file__).parents[2] / "docs/contracts"
 
 Schema = dict[str, Any]
+Embedded = Mapping[str, type[msgspec.Struct]]
+NOTHING: Embedded = MappingProxyType({})
 
 _OWN_TYPES = {
     # No multipleOf for the scale: validators divide floats by it, and find that 0.1 is none.
@@ -45,27 +46,6 @@ _OWN_TYPES = {
         "x-earliest": EVENT_WINDOW_START.isoformat(),
         "x-maximum-seconds-after-kafka-timestamp": int(EVENT_WINDOW_AHEAD.total_seconds()),
     },
-}
-# What stands in a field that the parser keeps as text.
-_INSIDE_RAW = {"event_data": EventData}
-_CONDITIONS = {
-    USER_EVENTS.topic: {
-        "if": {
-            "properties": {"event_type": {"enum": sorted(PRICED_EVENT_TYPES)}},
-            "required": ["event_type"],
-        },
-        "then": {
-            "properties": {
-                "event_data": {
-                    "properties": {
-                        "price": {"not": {"type": "null"}},
-                        "quantity": {"not": {"type": "null"}},
-                    },
-                    "required": ["price", "quantity"],
-                }
-            }
-        },
-    }
 }
 _LOWER_LIMITS = ("minimum", "minLength", "x-earliest")
 _UPPER_LIMITS = (
@@ -89,29 +69,51 @@ def json_schema(contract: Contract) -> Schema:
         ),
         "title": contract.topic,
         "x-kafka-key": contract.key,
-        "x-tombstones": contract.compacted,
+        "x-tombstones": contract.tombstones,
         "x-maximum-value-bytes": MAX_VALUE_BYTES,
         "x-maximum-depth": MAX_DEPTH,
         "x-may-differ": sorted(contract.may_differ),
-        **_object(contract.payload),
-        **_CONDITIONS.get(contract.topic, {}),
+        **_object(contract.payload, contract.embedded),
+        **_conditional(contract.requires),
     }
 
 
-def _object(message: type[msgspec.Struct]) -> Schema:
+def _conditional(requirements: tuple[Requirement, ...]) -> Schema:
+    """Return `if` and `then` for one requirement, and `allOf` these for several."""
+    rules: list[Schema] = []
+    for each in requirements:
+        then: Schema = {}
+        for path in each.fields:
+            *documents, name = path.split(".")
+            inside = then
+            for document in documents:
+                inside = inside.setdefault("properties", {}).setdefault(document, {})
+            inside.setdefault("properties", {})[name] = {"not": {"type": "null"}}
+            inside.setdefault("required", []).append(name)
+        decider = {"properties": {each.field: {"enum": sorted(each.values)}}}
+        rules.append({"if": {**decider, "required": [each.field]}, "then": then})
+    if len(rules) > 1:
+        return {"allOf": rules}
+    return rules[0] if rules else {}
+
+
+def _object(message: type[msgspec.Struct], embedded: Embedded = NOTHING) -> Schema:
     fields = msgspec.structs.fields(message)
     return {
         "type": "object",
         **_description(message),
-        "properties": {field.name: _property(field) for field in fields},
+        "properties": {
+            field.name: _object(embedded[field.name])
+            if field.name in embedded
+            else _property(field)
+            for field in fields
+        },
         "required": [field.name for field in fields if field.required],
         "additionalProperties": True,
     }
 
 
 def _property(field: msgspec.structs.FieldInfo) -> Schema:
-    if field.type is msgspec.Raw:
-        return _object(_INSIDE_RAW[field.name])
     schema = msgspec.json.schema(field.type, schema_hook=_own_type)
     first: Schema
     first, *null = schema.get("anyOf", [schema])

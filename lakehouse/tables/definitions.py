@@ -29,21 +29,19 @@ def _raw(contract: Contract) -> Table:
     )
 
 
+def _staging(contract: Contract) -> Table:
+    return Table(
+        name=f"staging.stg_{contract.stem}",
+        comment=f"One row per accepted message of {contract.topic}",
+        columns=contract.columns + KAFKA_COLUMNS,
+        partitioned_by=contract.partitioned_by,
+    )
+
+
 RAW_USER_EVENTS = _raw(USER_EVENTS)
 RAW_PRODUCT_METADATA = _raw(PRODUCT_METADATA)
-STG_USER_EVENTS = Table(
-    name="staging.stg_user_events",
-    comment="One row per accepted message of user-events",
-    columns=USER_EVENTS.columns + KAFKA_COLUMNS,
-    partitioned_by=("days(event_timestamp)", "bucket(4, user_id)"),
-)
-STG_PRODUCT_METADATA = Table(
-    name="staging.stg_product_metadata",
-    comment="One row per accepted message of product-metadata: the change log of products",
-    columns=PRODUCT_METADATA.columns + KAFKA_COLUMNS,
-    # Not by day: a catalogue changes a little each day, and would have four small files for each.
-    partitioned_by=("bucket(4, product_id)",),
-)
+STG_USER_EVENTS = _staging(USER_EVENTS)
+STG_PRODUCT_METADATA = _staging(PRODUCT_METADATA)
 DEAD_LETTERS = Table(
     name="ops.dead_letters",
     comment="One row per message that broke its contract, whole and with the reason",

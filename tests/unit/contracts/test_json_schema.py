@@ -13,10 +13,12 @@ from jsonschema import Draft202012Validator
 
 from lakehouse.contracts import CONTRACTS, PRODUCT_METADATA, USER_EVENTS, Rejected
 from lakehouse.contracts import __main__ as command
-from lakehouse.contracts.payloads import EventType, Id, Price
 from lakehouse.contracts.schema import FOLDER, incompatibilities, json_schema, publish
+from lakehouse.contracts.value_types import Id, Price
 from lakehouse.errors import LakehouseError
 from lakehouse.tables.definitions import TABLES
+
+EventType = USER_EVENTS.payload.__annotations__["event_type"]
 
 REPOSITORY = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -306,7 +308,7 @@ def test_an_incompatible_change_is_named_with_its_rule(edits, messages):
 
 def test_tombstones_stay_accepted():
     published = json_schema(PRODUCT_METADATA)
-    current = json_schema(dataclasses.replace(PRODUCT_METADATA, compacted=False))
+    current = json_schema(dataclasses.replace(PRODUCT_METADATA, tombstones=False))
     assert incompatibilities(published, current) == [
         "a null value no longer deletes, but what was accepted stays accepted"
     ]
