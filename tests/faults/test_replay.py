@@ -2,10 +2,10 @@
 
 import json
 import re
-from dataclasses import replace as with_
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from altered import altered
 from confluent_kafka import TopicPartition
 
 from lakehouse.contracts import CONTRACTS, USER_EVENTS, Rejected
@@ -106,7 +106,7 @@ def contract(monkeypatch):
     """Make a replay go by a contract that parses otherwise."""
 
     def use(parse) -> None:
-        changed = with_(USER_EVENTS, version=2, parse=parse, accept=None)
+        changed = altered(USER_EVENTS, {"parse": parse, "accept": None}, version=2)
         monkeypatch.setattr(replay_module, "CONTRACTS", (changed, CONTRACTS[1]))
 
     return use

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from altered import altered
 from broker import produce
 
 from lakehouse.contracts import CONTRACTS, USER_EVENTS
@@ -51,7 +52,7 @@ def with_wishlists(monkeypatch):
             value.replace(b'"wishlist"', b'"add_to_cart"'), key, kafka_timestamp
         )
 
-    later = replace(USER_EVENTS, version=2, parse=parse, accept=None)
+    later = altered(USER_EVENTS, {"parse": parse, "accept": None}, version=2)
     return lambda: monkeypatch.setattr(dead_letters, "CONTRACTS", (later, CONTRACTS[1]))
 
 

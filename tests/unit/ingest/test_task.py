@@ -1,9 +1,9 @@
 """What one task counts of the messages that it reads."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
+from altered import altered
 from xxhash import xxh64_intdigest
 
 from lakehouse.contracts import USER_EVENTS
@@ -11,7 +11,9 @@ from lakehouse.ingest.task import keys_and_days
 
 
 def test_ids_and_days_are_found_by_name_whatever_fields_are_declared_before_them():
-    contract = replace(USER_EVENTS, columns=[pa.field("shop", pa.string()), *USER_EVENTS.columns])
+    contract = altered(
+        USER_EVENTS, {"columns": [pa.field("shop", pa.string()), *USER_EVENTS.columns]}
+    )
     row = {"event_id": "e1", "event_timestamp": datetime(2026, 3, 5, 23, 59, tzinfo=UTC)}
     columns = [pa.array([row.get(field.name)], field.type) for field in contract.columns]
     keys, days = keys_and_days(contract, columns)

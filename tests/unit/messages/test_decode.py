@@ -1,9 +1,9 @@
 import gc
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
+from altered import altered
 
 from lakehouse.contracts import HEADERS, USER_EVENTS
 from lakehouse.messages.decode import decode_batch, judge, spare_worker
@@ -68,7 +68,7 @@ def raising(error: BaseException):
     "error", [OverflowError("secret"), RecursionError(), KeyError("secret"), SystemError()]
 )
 def test_whatever_a_message_raises_is_its_own_verdict(error):
-    contract = replace(USER_EVENTS, accept=None, parse=raising(error))
+    contract = altered(USER_EVENTS, {"accept": None, "parse": raising(error)})
     batch = records(GOOD, b"poison", GOOD)
     rows = {row["kafka_offset"]: row for row in _rows(contract, batch)}
     assert [rows[7]["event_id"], rows[9]["event_id"]] == ["e1", "e1"]
@@ -85,7 +85,7 @@ def test_a_row_that_arrow_does_not_take_is_a_dead_letter_beside_the_others(stran
             row[0 if strange == "\ud800" else 7] = strange
         return tuple(row)
 
-    contract = replace(USER_EVENTS, accept=None, parse=parse)
+    contract = altered(USER_EVENTS, {"accept": None, "parse": parse})
     for values in ((GOOD, b"poison", GOOD), (b"poison",)):
         rows = _rows(contract, records(*values))
         assert [row["kafka_offset"] for row in rows if row["error_class"] is None] == [
@@ -100,7 +100,7 @@ def test_a_batch_that_can_not_be_judged_as_a_whole_is_judged_one_by_one():
     def accept(_records):
         raise ValueError
 
-    rows = _rows(replace(USER_EVENTS, accept=accept), records(GOOD, b"{"))
+    rows = _rows(altered(USER_EVENTS, {"accept": accept}), records(GOOD, b"{"))
     assert [row["error_class"] for row in rows] == [None, "MALFORMED_JSON"]
 
 
