@@ -2,7 +2,14 @@
 
 import pyarrow as pa
 
-from lakehouse.contracts import HEADERS, KAFKA_COLUMNS, PRODUCT_METADATA, USER_EVENTS, Contract
+from lakehouse.contracts import (
+    CONTRACTS,
+    HEADERS,
+    KAFKA_COLUMNS,
+    PRODUCT_METADATA,
+    USER_EVENTS,
+    Contract,
+)
 from lakehouse.iceberg.table import Table
 
 _MESSAGE = [
@@ -38,10 +45,10 @@ def _staging(contract: Contract) -> Table:
     )
 
 
-RAW_USER_EVENTS = _raw(USER_EVENTS)
-RAW_PRODUCT_METADATA = _raw(PRODUCT_METADATA)
-STG_USER_EVENTS = _staging(USER_EVENTS)
-STG_PRODUCT_METADATA = _staging(PRODUCT_METADATA)
+_RAW = {contract.topic: _raw(contract) for contract in CONTRACTS}
+_STAGING = {contract.topic: _staging(contract) for contract in CONTRACTS}
+RAW_USER_EVENTS, STG_USER_EVENTS = (of[USER_EVENTS.topic] for of in (_RAW, _STAGING))
+RAW_PRODUCT_METADATA, STG_PRODUCT_METADATA = (of[PRODUCT_METADATA.topic] for of in (_RAW, _STAGING))
 DEAD_LETTERS = Table(
     name="ops.dead_letters",
     comment="One row per message that broke its contract, whole and with the reason",
@@ -121,18 +128,14 @@ AUDITS = Table(
     partitioned_by=(),
 )
 TABLES = (
-    RAW_USER_EVENTS,
-    RAW_PRODUCT_METADATA,
-    STG_USER_EVENTS,
-    STG_PRODUCT_METADATA,
+    *_RAW.values(),
+    *_STAGING.values(),
     DEAD_LETTERS,
     DUPLICATES,
     ACCEPTED_GAPS,
     ACCEPTED_TOPICS,
     AUDITS,
 )
-_RAW = {USER_EVENTS.topic: RAW_USER_EVENTS, PRODUCT_METADATA.topic: RAW_PRODUCT_METADATA}
-_STAGING = {USER_EVENTS.topic: STG_USER_EVENTS, PRODUCT_METADATA.topic: STG_PRODUCT_METADATA}
 
 
 def raw_table(contract: Contract) -> Table:
@@ -147,5 +150,5 @@ def staging_table(contract: Contract) -> Table:
 
 def tables_of(contract: Contract) -> tuple[Table, ...]:
     """Return the tables of a topic in the order of commits: raw, staging, then the others."""
-    others = (DUPLICATES,) if contract.topic == USER_EVENTS.topic else ()
+    others = (DUPLICATES,) if contract.repeats_by else ()
     return raw_table(contract), staging_table(contract), *others, DEAD_LETTERS
