@@ -267,6 +267,6 @@ def _refuse_incompatible(file: Path, schema: Schema) -> None:
     if broken := incompatibilities(published, schema):
         raise LakehouseError(
             f"{file.name} is published, and the contract no longer keeps it: {'; '.join(broken)}",
-            "Undo that, or raise the version of the contract in lakehouse/contracts/__init__.py"
+            "Undo that, or raise the version of the contract in its file in lakehouse/contracts"
             " and publish again with `python -m lakehouse.contracts`; the old file stays",
         )

@@ -387,7 +387,7 @@ def test_an_incompatible_contract_is_refused_and_nothing_is_written(tmp_path):
         "price is no longer nullable, but what was accepted stays accepted; "
         "updated_at was removed, but a published field stays; "
         "price is newly required, but what may be absent stays optional. "
-        "Undo that, or raise the version of the contract in lakehouse/contracts/__init__.py and "
+        "Undo that, or raise the version of the contract in its file in lakehouse/contracts and "
         "publish again with `python -m lakehouse.contracts`; the old file stays"
     )
     assert files(tmp_path) == before
