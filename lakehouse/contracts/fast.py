@@ -184,28 +184,19 @@ def _limits(kind: Any) -> tuple[int, int]:
     return meta.ge, meta.le
 
 
-def _inferred(values: list[Any], type_: pa.DataType) -> pa.Array | None:
-    """Make an array if all values are of this type or None: a quick look for the usual case."""
-    try:
-        array = pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return None
-    if pa.types.is_null(array.type):
-        return array.cast(type_)
-    return array if array.type == type_ else None
+def _are_all(values: list[Any], type_: type) -> bool:
+    return set(map(type, values)) <= {type_, types.NoneType}
 
 
 def _integers(values: list[Any], low: int, high: int) -> tuple[pa.Array, pa.Array]:
-    column = _inferred(values, pa.int64())
-    if column is None:
-        # Something that is no integer, or one with more than 64 bits, becomes one out of range.
-        column = pa.array(
-            [
-                value if value is None or (type(value) is int and low <= value <= high) else low - 1
-                for value in values
-            ],
-            pa.int64(),
-        )
+    wrong = low - 1
+    if not _are_all(values, int):
+        values = [value if value is None or type(value) is int else wrong for value in values]
+    try:
+        column = pa.array(values, pa.int64())
+    except OverflowError:  # one of them has more than 64 bits
+        values = [value if value is None or low <= value <= high else wrong for value in values]
+        column = pa.array(values, pa.int64())
     is_right = pc.and_(pc.greater_equal(column, low), pc.less_equal(column, high))
     is_right = is_right.fill_null(True)
     return pc.if_else(is_right, column, None).cast(pa.int32()), is_right
@@ -267,20 +258,13 @@ def _instant(text: str) -> Instant | None:
         return None
 
 
-def _number_text(value: Any) -> bytes | None:
-    """Return a number's text, as read_json gives it; an empty one for what is no number."""
-    if value is None or type(value) is bytes:
-        return value
-    return b"%d" % value if type(value) is int else b""
-
-
 def _prices(values: list[Any]) -> tuple[pa.Array, pa.Array]:
     """Parse prices as decimals, null where invalid; also return where each is valid or absent."""
     texts = [b"%d" % value if type(value) is int else value for value in values]
-    array = _inferred(texts, pa.binary())
-    if array is None:
-        array = pa.array(map(_number_text, values), pa.binary())
-    array = array.cast(pa.string())
+    if not _are_all(texts, bytes):
+        # An empty text, for what is no number, is no price.
+        texts = [text if text is None or type(text) is bytes else b"" for text in texts]
+    array = pa.array(texts, pa.string())
     is_price = pc.match_substring_regex(array, _PRICE).fill_null(True)
     return pc.if_else(is_price, array, None).cast(ARROW_TYPES[Price]), is_price
 
