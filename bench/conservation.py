@@ -26,7 +26,7 @@ from services import broker, console, session, store, temporary_home
 from generator.progress import Progress
 from generator.publish import Publisher, connect, create_topics
 from lakehouse.audit.run import audit
-from lakehouse.contracts import USER_EVENTS
+from lakehouse.contracts.topics.user_events import CONTRACT as USER_EVENTS
 from lakehouse.errors import reported
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest import task as intake

@@ -27,7 +27,8 @@ from generator.faults import FAULTS
 from generator.messages import Message
 from generator.progress import Progress
 from generator.publish import Publisher, connect
-from lakehouse.contracts import KAFKA_COLUMNS, USER_EVENTS
+from lakehouse.contracts import KAFKA_COLUMNS
+from lakehouse.contracts.topics.user_events import CONTRACT as USER_EVENTS
 from lakehouse.errors import reported
 from lakehouse.kafka.records import SOURCE_COLUMNS
 from lakehouse.messages.decode import MESSAGE_COLUMNS, decode

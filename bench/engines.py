@@ -11,9 +11,10 @@ from peers.table import DATA, NAME, catalog, create
 from place import Place, paths, tally
 from produce import Expected
 
+from lakehouse.contracts.topics.user_events import CONTRACT as USER_EVENTS
 from lakehouse.stack import class_archive
 from lakehouse.stack.home import REPOSITORY
-from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS
+from lakehouse.tables.definitions import raw_table, staging_table
 
 OURS = "ingest"
 PEERS = "bench/peers"
@@ -50,7 +51,7 @@ class Engine:
 def raw_bytes(place: Place) -> int:
     """Of all values, as they were produced."""
     total = 0
-    for path in paths(place.table(RAW_USER_EVENTS.name)):
+    for path in paths(place.table(raw_table(USER_EVENTS).name)):
         values = pq.read_table(path, filesystem=place.store, columns=["value"])["value"]
         total += pc.sum(pc.binary_length(values)).as_py() or 0
     return total
@@ -87,7 +88,7 @@ ENGINES = (
         OURS,
         lambda _place: ["spark-submit", "jobs/ingest.py"],
         _create_our_tables,
-        table=STG_USER_EVENTS.name,
+        table=staging_table(USER_EVENTS).name,
         parent=None,
     ),
     Engine("kafka-connect-iceberg", kafka_connect.command, _prepare_connect, is_endless=True),

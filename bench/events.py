@@ -6,7 +6,7 @@ from decimal import Decimal
 from random import Random
 
 from generator.messages import Message, encode
-from lakehouse.contracts import USER_EVENTS
+from lakehouse.contracts.topics.user_events import CONTRACT as USER_EVENTS
 
 # 100 million events, at A_DAY a day, end before 2026: the contract refuses those of the future.
 FIRST_DAY = datetime(2022, 1, 1, tzinfo=UTC)

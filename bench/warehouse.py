@@ -13,13 +13,15 @@ from produce import PARTITIONS, Expected, produce
 from generator.messages import Message, encode
 from generator.progress import Progress
 from generator.publish import Publisher, connect, create_topics
-from lakehouse.contracts import PRODUCT_METADATA
+from lakehouse.contracts.topics.product_metadata import CONTRACT as PRODUCT_METADATA
+from lakehouse.contracts.topics.user_events import CONTRACT as USER_EVENTS
 from lakehouse.errors import LakehouseError
 from lakehouse.stack import processes
 from lakehouse.stack.home import REPOSITORY, Home
 from lakehouse.stack.services import Trino
-from lakehouse.tables.definitions import STG_USER_EVENTS
+from lakehouse.tables.definitions import staging_table
 
+STG_USER_EVENTS = staging_table(USER_EVENTS)
 CATEGORIES = 40
 TIMEOUT_SECONDS = 3600
 

@@ -17,7 +17,9 @@ from generator.messages import CommandError
 from generator.progress import Progress
 from generator.publish import Publisher, connect, create_topics, received
 from generator.sessions import ORPHAN_NUMBERS
-from lakehouse.contracts import CONTRACTS, EVENT_WINDOW_START, PRODUCT_METADATA, USER_EVENTS
+from lakehouse.contracts import CONTRACTS, EVENT_WINDOW_START
+from lakehouse.contracts.topics.product_metadata import CONTRACT as PRODUCT_METADATA
+from lakehouse.contracts.topics.user_events import CONTRACT as USER_EVENTS
 
 app = typer.Typer(
     add_completion=False,

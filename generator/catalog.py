@@ -16,7 +16,7 @@ from random import Random
 from faker import Faker
 
 from generator.messages import Message, encode
-from lakehouse.contracts import PRODUCT_METADATA
+from lakehouse.contracts.topics.product_metadata import CONTRACT as PRODUCT_METADATA
 
 SHOP_SEED = 2024
 CATEGORIES = {

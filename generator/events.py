@@ -17,7 +17,7 @@ from generator.catalog import Catalog
 from generator.faults import spoiled
 from generator.messages import Message, encode
 from generator.sessions import Action, Shoppers
-from lakehouse.contracts import USER_EVENTS
+from lakehouse.contracts.topics.user_events import CONTRACT as USER_EVENTS
 
 LATE_SHARE = 0.02
 DUPLICATE_SHARE = 0.01

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from generator import validity
 from generator.messages import Received
-from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS
+from lakehouse.contracts.topics.product_metadata import CONTRACT as PRODUCT_METADATA
+from lakehouse.contracts.topics.user_events import CONTRACT as USER_EVENTS
 
 
 class Shown(NamedTuple):

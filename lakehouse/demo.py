@@ -137,7 +137,7 @@ def check_conservation(connection: trino.dbapi.Connection, expected: dict[str, A
             """  # noqa: S608
         )
         ((staged, dead, duplicate, distinct),) = cursor.fetchall()
-        produced = expected["produced"][topic]
+        produced = expected["produced"].get(topic, 0)
         holds = produced == staged + dead + duplicate == distinct
         conserved &= holds
         console.print(

@@ -8,7 +8,7 @@ from peers.table import NAME
 from place import Place
 
 from generator.publish import connect
-from lakehouse.contracts import USER_EVENTS
+from lakehouse.contracts.topics.user_events import CONTRACT as USER_EVENTS
 from lakehouse.stack.artifacts import folder
 from lakehouse.stack.home import CONF
 

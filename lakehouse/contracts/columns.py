@@ -1,33 +1,43 @@
 """Payload structs -> the Arrow columns of their staging tables."""
 
-import types
-import typing
-from typing import Any, Literal
-
 import msgspec
 import pyarrow as pa
+from msgspec import inspect
 
-from lakehouse.contracts.value_types import PRICE_INTEGER_DIGITS, PRICE_SCALE, Instant, Price
+from lakehouse.contracts.value_types import (
+    MAX_INTEGER,
+    PRICE_INTEGER_DIGITS,
+    PRICE_SCALE,
+    Instant,
+    Price,
+    kind_of,
+)
 
-ARROW_TYPES = {
-    str: pa.string(),
-    msgspec.Raw: pa.string(),
-    int: pa.int32(),
-    bool: pa.bool_(),
-    Instant: pa.timestamp("us", tz="UTC"),
-    Price: pa.decimal128(PRICE_INTEGER_DIGITS + PRICE_SCALE, PRICE_SCALE),
-}
+INSTANT = pa.timestamp("us", tz="UTC")
+PRICE = pa.decimal128(PRICE_INTEGER_DIGITS + PRICE_SCALE, PRICE_SCALE)
 
 
 def columns_of(message: type[msgspec.Struct]) -> list[pa.Field]:
-    return [column(name, hint) for name, hint in typing.get_type_hints(message).items()]
+    return [pa.field(field.name, arrow_type(field)) for field in msgspec.structs.fields(message)]
 
 
-def column(name: str, hint: Any) -> pa.Field:
-    if typing.get_origin(hint) is Literal:
-        hint = str
-    required = set(typing.get_args(hint) or (hint,)) - {types.NoneType}
-    return pa.field(name, ARROW_TYPES[required.pop()])
+def arrow_type(field: msgspec.structs.FieldInfo) -> pa.DataType:
+    match kind_of(field.type)[0]:
+        case inspect.CustomType(cls=cls) if cls is Instant:
+            return INSTANT
+        case inspect.CustomType(cls=cls) if cls is Price:
+            return PRICE
+        case inspect.StrType() | inspect.LiteralType() | inspect.RawType():
+            return pa.string()
+        case inspect.BoolType():
+            return pa.bool_()
+        case inspect.IntType(ge=int(low), le=int(high)):
+            return pa.int32() if low >= -MAX_INTEGER and high <= MAX_INTEGER else pa.int64()
+    raise TypeError(
+        f"{field.name}: no column is made of {field.type}. There are str and Id, Literal, bool,"
+        " Instant, Price, Integer and Quantity of lakehouse.contracts.value_types, and each of"
+        " these or None"
+    )
 
 
 KAFKA_COLUMNS = [

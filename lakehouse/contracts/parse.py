@@ -4,13 +4,15 @@ import re
 import typing
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import inspect
 
 from lakehouse.contracts.document import checked_document, digits
-from lakehouse.contracts.rejection import Rejected
+from lakehouse.contracts.rejection import UNKNOWN_VALUE, Rejected
+from lakehouse.contracts.value_types import Price, kind_of
 
 if TYPE_CHECKING:
     from lakehouse.contracts.contract import Contract, Requirement
@@ -29,6 +31,8 @@ def _decoder(message: type) -> msgspec.json.Decoder[Any]:
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
+# An integer that msgspec does not take: more than 64 bits.
+_TOO_LONG = "TOO_LONG"
 # What msgspec says -> the class that we give it; the first match wins. The first is a RuleError.
 _CLASSES = [
     (re.compile(pattern), error_class)
@@ -37,9 +41,10 @@ _CLASSES = [
         (r"missing required field `(?P<field>\w+)`", "MISSING_FIELD"),
         (r", got `null`", "MISSING_FIELD"),
         (r"^Expected `str` of length", "MISSING_FIELD"),
-        (r"^Invalid enum value", "UNKNOWN_EVENT_TYPE"),
-        (r"^Integer value out of range - at `\$\.price`", "DECIMAL_SCALE"),
-        (r"^Integer value out of range - at `\$\.quantity`|^Expected `int` [<>]=", "OUT_OF_RANGE"),
+        (r"^Invalid enum value .* - at `\$\.event_type`$", "UNKNOWN_EVENT_TYPE"),
+        (r"^Invalid enum value", UNKNOWN_VALUE),
+        (r"^Integer value out of range", _TOO_LONG),
+        (r"^Expected `int` [<>]=", "OUT_OF_RANGE"),
         (r"", "WRONG_TYPE"),
     )
 ]
@@ -52,15 +57,32 @@ def _typed(decode: Any, value: Any, message: type[msgspec.Struct], within: str =
         return decode(value)
     except msgspec.ValidationError as error:
         error_class, field = _broken_rule(str(error))
-        rule = _listed(message, field) if error_class == "UNKNOWN_EVENT_TYPE" else ""
+        if error_class == _TOO_LONG:
+            error_class = _class_of_a_long_integer(_type_of(message, field))
+        rule = ""
+        if error_class.startswith("UNKNOWN_"):
+            rule = f"must be one of {', '.join(_listed(_type_of(message, field)))}"
         raise Rejected(error_class, ".".join(filter(None, (within, field))), rule) from None
 
 
-@cache
-def _listed(message: type[msgspec.Struct], field: str) -> str:
-    """The rule of a field that takes listed values alone."""
-    hint = typing.get_type_hints(message)[field]
-    return f"must be one of {', '.join(typing.get_args(hint))}"
+def _class_of_a_long_integer(type_: Any) -> str:
+    match kind_of(type_)[0]:
+        case inspect.CustomType(cls=cls) if cls is Price:
+            return "DECIMAL_SCALE"
+        case inspect.IntType():
+            return "OUT_OF_RANGE"
+    return "WRONG_TYPE"
+
+
+def _type_of(message: type[msgspec.Struct], name: str) -> Any:
+    return next(each.type for each in msgspec.structs.fields(message) if each.name == name)
+
+
+def _listed(type_: Any) -> list[str]:
+    """Return the values of the Literal inside a type, in the order of its declaration."""
+    if typing.get_origin(type_) is typing.Literal:
+        return [*typing.get_args(type_)]
+    return [value for inner in typing.get_args(type_) for value in _listed(inner)]
 
 
 @lru_cache

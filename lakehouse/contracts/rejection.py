@@ -6,6 +6,7 @@ MAX_VALUE_BYTES = 2**20
 MAX_DEPTH = 32
 
 UNEXPECTED, HEADERS_UNREADABLE = "UNEXPECTED", "HEADERS_UNREADABLE"
+UNKNOWN_VALUE = "UNKNOWN_VALUE"
 RULES = {
     HEADERS_UNREADABLE: "must be readable by Kafka's client",
     "EMPTY_VALUE": "must not be empty",
@@ -25,6 +26,7 @@ RULES = {
     "DECIMAL_SCALE": f"at most {PRICE_INTEGER_DIGITS} digits before, {PRICE_SCALE} after the dot",
     "TIMESTAMP_UNPARSEABLE": "must be RFC 3339 with an offset or Z, at most microseconds",
     "UNKNOWN_EVENT_TYPE": "must be one of the values that the contract lists",
+    UNKNOWN_VALUE: "must be one of the values that the contract lists",
     "MISSING_PURCHASE_DATA": "required where another field has the value that it has",
     "TIMESTAMP_OUT_OF_RANGE": "must lie between 1970-01-01 and a day after the Kafka timestamp",
     "KEY_MISMATCH": "must equal the Kafka key",

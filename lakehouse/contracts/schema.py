@@ -21,6 +21,7 @@ from lakehouse.contracts.value_types import (
     RFC_3339,
     Instant,
     Price,
+    is_personal,
 )
 from lakehouse.errors import LakehouseError
 
@@ -101,7 +102,7 @@ def _object(message: type[msgspec.Struct], embedded: Embedded = NOTHING) -> Sche
     fields = msgspec.structs.fields(message)
     return {
         "type": "object",
-        **_description(message),
+        **({"description": _text(message)} if message.__doc__ else {}),
         "properties": {
             field.name: _object(embedded[field.name])
             if field.name in embedded
@@ -118,16 +119,19 @@ def _property(field: msgspec.structs.FieldInfo) -> Schema:
     first: Schema
     first, *null = schema.get("anyOf", [schema])
     if "enum" in first:
-        first = {"type": "string", "enum": first["enum"] + [None] * len(null)}
-    return first | {"type": [first["type"], "null"]} if null else first
+        first = {**first, "type": "string", "enum": first["enum"] + [None] * len(null)}
+    if null:
+        first = first | {"type": [first["type"], "null"]}
+    said = {"description": schema["description"]} if "description" in schema else {}
+    return first | said | ({"x-personal": True} if is_personal(field.type) else {})
 
 
 def _own_type(type_: type) -> Schema:
-    return _OWN_TYPES[type_] | _description(type_)
+    return _OWN_TYPES[type_] | {"$comment": _text(type_)}
 
 
-def _description(type_: type) -> Schema:
-    return {"description": " ".join(type_.__doc__.split())} if type_.__doc__ else {}
+def _text(type_: type) -> str:
+    return " ".join((type_.__doc__ or "").split())
 
 
 def incompatibilities(published: Schema, current: Schema) -> list[str]:

@@ -3,9 +3,9 @@
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Self, cast
+from typing import Annotated, Any, Self, cast
 
-from msgspec import Meta
+from msgspec import Meta, inspect
 
 PRICE_SCALE = 6
 PRICE_INTEGER_DIGITS = 12
@@ -16,6 +16,22 @@ RFC_3339 = (
     rf"(\.[0-9]{{1,6}})?([Zz]|[+-]{_HOUR_MINUTE})"
 )
 _is_rfc_3339 = re.compile(RFC_3339).fullmatch
+
+
+def about(description: str, *, is_personal: bool = False) -> Meta:
+    """Describe a field, for people who read its column; and say whether it is about a person."""
+    return Meta(description=description, extra={"is_personal": is_personal})
+
+
+def said_of(type_: Any) -> Meta | None:
+    """Return what `about` says of a field of this type."""
+    metas = [meta for meta in getattr(type_, "__metadata__", ()) if isinstance(meta, Meta)]
+    return next((meta for meta in metas if meta.description), None)
+
+
+def is_personal(type_: Any) -> bool:
+    meta = said_of(type_)
+    return bool(meta and meta.extra and meta.extra["is_personal"])
 
 
 class RuleError(ValueError):
@@ -65,5 +81,18 @@ class Instant(datetime):
 
 
 Id = Annotated[str, Meta(min_length=1)]
-MAX_QUANTITY = 2**31 - 1
-Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
+MAX_INTEGER = 2**31 - 1
+MAX_LONG = 2**63 - 1
+Integer = Annotated[int, Meta(ge=-MAX_LONG, le=MAX_LONG)]
+Quantity = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
+
+
+def kind_of(type_: Any) -> tuple[inspect.Type, bool]:
+    """Describe the type of a field aside from null, and say whether it may be null."""
+    info = inspect.type_info(type_)
+    if isinstance(info, inspect.Metadata):
+        info = info.type
+    if isinstance(info, inspect.UnionType):
+        (kind,) = (each for each in info.types if not isinstance(each, inspect.NoneType))
+        return kind, True
+    return info, False

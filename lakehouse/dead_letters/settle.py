@@ -16,7 +16,7 @@ from lakehouse.iceberg.commit import unless_moved
 from lakehouse.iceberg.file_tasks import write_rows
 from lakehouse.iceberg.write_target import write_target
 from lakehouse.messages.decode import decode
-from lakehouse.messages.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, find_repeated
+from lakehouse.messages.duplicates import CONFLICT, POSITION, conflict_detail, find_repeated
 from lakehouse.messages.outcomes import DISCARDED, DUPLICATE, IS_OPEN, REPLAYED
 from lakehouse.messages.rows import duplicate_rows
 from lakehouse.tables.append import append
@@ -73,7 +73,7 @@ def _replay_topic(
     try:
         accepted = decoded.where("error_class IS NULL")
         staged, repeated = stage_missing(contract, accepted, horizon, dry_run, check_locks)
-        verdicts = _verdicts(decoded, repeated)
+        verdicts = _verdicts(contract, decoded, repeated)
         groups = verdicts.groupBy("error_class", "is_duplicate").count().collect()
         counts = {(row["error_class"], row["is_duplicate"]): row["count"] for row in groups}
         passed, duplicate = counts.pop((None, False), 0), counts.pop((None, True), 0)
@@ -97,7 +97,7 @@ def _records(letters: DataFrame) -> DataFrame:
     )
 
 
-def _verdicts(decoded: DataFrame, repeated: DataFrame | None) -> DataFrame:
+def _verdicts(contract: Contract, decoded: DataFrame, repeated: DataFrame | None) -> DataFrame:
     """partition, offset, error_class, error_detail, is_duplicate."""
     verdicts = decoded.select(*POSITION, "error_class", "error_detail")
     if repeated is None:
@@ -105,11 +105,12 @@ def _verdicts(decoded: DataFrame, repeated: DataFrame | None) -> DataFrame:
     else:
         verdicts = verdicts.join(repeated.select(*POSITION, "is_same"), POSITION, "left")
     conflicts = F.col("is_same").eqNullSafe(False)
+    detail = conflict_detail(contract) if contract.repeats_by else ""
     return verdicts.select(
         F.col("kafka_partition").alias("partition"),
         F.col("kafka_offset").alias("offset"),
         F.when(conflicts, CONFLICT).otherwise(F.col("error_class")).alias("error_class"),
-        F.when(conflicts, CONFLICT_DETAIL).otherwise(F.col("error_detail")).alias("error_detail"),
+        F.when(conflicts, detail).otherwise(F.col("error_detail")).alias("error_detail"),
         F.coalesce("is_same", F.lit(False)).alias("is_duplicate"),
     )
 
@@ -183,7 +184,7 @@ def stage_missing(
         missing = accepted.select(staging.column_names).join(staged, POSITION, "left_anti")
         repeated = None
         if DUPLICATES in tables_of(contract):
-            repeated = find_repeated(missing, staged, horizon)
+            repeated = find_repeated(contract, missing, staged, horizon)
             missing = missing.join(repeated, POSITION, "left_anti")
         if dry_run:
             return repeated

@@ -18,9 +18,9 @@ from lakehouse.ingest.task import TaskResult
 from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.messages.duplicates import (
     CONFLICT,
-    CONFLICT_DETAIL,
     POSITION,
     compared,
+    conflict_detail,
     event_keys,
     repeated_in,
 )
@@ -75,13 +75,13 @@ class Redeliveries:
 
     def _repeated(self, found: list[TaskResult], files: list[DataFile]) -> DataFrame | None:
         """find_repeated's answer for the rows of these files; None if no id comes again."""
+        event_id = self.contract.id_column
         keys = np.concatenate([np.frombuffer(taken.event_keys, np.int64) for taken in found])
         if not keys.size:
             return None
-        staging = staging_table(self.contract)
-        layout = self.layouts[staging.name]
+        layout = self.layouts[staging_table(self.contract).name]
         days = set().union(*(taken.event_days for taken in found))
-        staged = staged_with(self.spark, staging, layout, keys, days, self.horizon).persist()
+        staged = staged_with(self.spark, self.contract, layout, keys, days, self.horizon).persist()
         try:
             before = staged.select("event_key").toArrow()["event_key"].to_numpy()
             suspected = np.union1d(repeated_in(keys), before)
@@ -91,9 +91,9 @@ class Redeliveries:
                 self.spark,
                 layout,
                 files,
-                lambda rows: is_in(event_keys(rows["event_id"]), suspected),
+                lambda rows: is_in(event_keys(rows[event_id]), suspected),
             )
-            return compared(accepted, staged).localCheckpoint()
+            return compared(self.contract, accepted, staged).localCheckpoint()
         finally:
             staged.unpersist()
 
@@ -111,7 +111,10 @@ class Redeliveries:
         )
         before = self.spark.table(raw.identifier).where(is_any_of(_spans(here)))
         messages = written.unionByName(before.join(F.broadcast(conflicts), position, "left_semi"))
-        verdict = {"error_class": F.lit(CONFLICT), "error_detail": F.lit(CONFLICT_DETAIL)}
+        verdict = {
+            "error_class": F.lit(CONFLICT),
+            "error_detail": F.lit(conflict_detail(self.contract)),
+        }
         return dead_letter_rows(self.contract, messages.withColumns(verdict), self.value_limit)
 
 

@@ -182,7 +182,7 @@ def keys_and_days(contract: Contract, columns: list[pa.Array]) -> tuple[np.ndarr
     """
     named = {field.name: each for field, each in zip(contract.columns, columns, strict=True)}
     days = pc.unique(named[contract.time].cast(pa.date32())).to_pylist()
-    return event_keys(named[contract.repeats_by or ""]), set(days)
+    return event_keys(named[contract.id_column].drop_null()), set(days)
 
 
 def first_of(ranges: list[OffsetRange], bytes_per_offset: float) -> list[OffsetRange]:

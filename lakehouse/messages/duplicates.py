@@ -1,4 +1,4 @@
-"""Find events whose event_id was seen before, and say whether their content equals the first."""
+"""Find messages whose id was seen before, and say whether their content equals the first's."""
 
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
@@ -11,57 +11,60 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
 from xxhash import xxh64_intdigest
 
-from lakehouse.contracts import RULES, USER_EVENTS
+from lakehouse.contracts import RULES, Contract
 from lakehouse.contracts.content import is_same_object
 
 POSITION = ["kafka_partition", "kafka_offset"]
 CONFLICT = "DUPLICATE_CONFLICT"
-CONFLICT_DETAIL = f"event_id: {RULES[CONFLICT]}"
 # Beyond, one range from the first day to the last: a condition of thousands takes longer.
 MAX_RANGES = 100
 # That of Spark's xxhash64.
 _SEED = 42
-# Columns that hold a JSON object as text; the others are values.
-_TEXTS = ["event_data", "extra"]
-_VALUES = [
-    column.name
-    for column in USER_EVENTS.columns
-    if column.name not in (*_TEXTS, *USER_EVENTS.may_differ)
-]
 _RESULT = [
     *POSITION,
     *("kafka_timestamp", "event_id", "first_partition", "first_offset", "is_same"),
 ]
-KEY = "xxhash64(event_id) AS event_key"
 
 
-def find_repeated(accepted: DataFrame, staged: DataFrame, horizon: timedelta) -> DataFrame:
-    """One row per accepted event that is not the first of its event_id.
+def key_of(contract: Contract) -> str:
+    """Return the hash of the id by which a message repeats another, as Spark's SQL."""
+    return f"xxhash64(`{contract.id_column}`) AS event_key"
+
+
+def conflict_detail(contract: Contract) -> str:
+    return f"{contract.id_column}: {RULES[CONFLICT]}"
+
+
+def find_repeated(
+    contract: Contract, accepted: DataFrame, staged: DataFrame, horizon: timedelta
+) -> DataFrame:
+    """One row per accepted event that is not the first of its id (`contract.repeats_by`).
 
     `accepted` and `staged` have the columns of staging; no row is in both. Columns of the result:
     POSITION, kafka_timestamp, event_id, first_partition, first_offset, is_same (its values equal
     those of the first, aside from fields that the contract lets differ). A staged event comes
     before an accepted one, and among accepted ones the earliest by (kafka_timestamp,
-    kafka_partition, kafka_offset) is the first.
+    kafka_partition, kafka_offset) is the first. An event without an id repeats none.
 
     Only events of the days that `accepted` touches, and `horizon` around them, are looked at, and
     of these first the ids alone: an event that comes again has its day again, so a horizon of 0
     finds all redeliveries; a longer one finds more of the conflicts that change the day.
     """
-    days = accepted.select(F.to_date("event_timestamp").alias("day")).distinct().collect()
-    staged = staged.where(within(ranges_around([row.day for row in days], horizon)))
-    keys = accepted.selectExpr(KEY)
+    key = key_of(contract)
+    days = accepted.select(F.to_date(contract.time).alias("day")).distinct().collect()
+    staged = staged.where(within(contract.time, ranges_around([row.day for row in days], horizon)))
+    keys = accepted.where(F.col(contract.id_column).isNotNull()).selectExpr(key)
     inside = keys.groupBy("event_key").count().where("count > 1").select("event_key")
-    before = staged.selectExpr(KEY).join(F.broadcast(keys), "event_key", "left_semi")
+    before = staged.selectExpr(key).join(F.broadcast(keys), "event_key", "left_semi")
     suspects = inside.union(before).distinct().persist()
 
     def suspected(events: DataFrame) -> DataFrame:
-        return events.selectExpr("*", KEY).join(suspects, "event_key", "left_semi")
+        return events.selectExpr("*", key).join(suspects, "event_key", "left_semi")
 
     try:
         if suspects.isEmpty():
-            return _none(accepted)
-        return compared(suspected(accepted), suspected(staged)).localCheckpoint()
+            return _none(contract, accepted)
+        return compared(contract, suspected(accepted), suspected(staged)).localCheckpoint()
     finally:
         suspects.unpersist()
 
@@ -87,8 +90,9 @@ def ranges_around(days: Iterable[date], horizon: timedelta) -> list[tuple[date, 
     return [(ranges[0][0], ranges[-1][1])] if len(ranges) > MAX_RANGES else ranges
 
 
-def within(ranges: Iterable[tuple[date, date]]) -> Column:
-    at = F.col("event_timestamp")
+def within(time: str, ranges: Iterable[tuple[date, date]]) -> Column:
+    """Whether the column `time` lies in one of these ranges."""
+    at = F.col(time)
     return reduce(
         or_,
         ((at >= F.lit(start)) & (at < F.lit(end)) for start, end in ranges),
@@ -96,16 +100,20 @@ def within(ranges: Iterable[tuple[date, date]]) -> Column:
     )
 
 
-def compared(accepted: DataFrame, staged: DataFrame) -> DataFrame:
+def compared(contract: Contract, accepted: DataFrame, staged: DataFrame) -> DataFrame:
     """find_repeated's answer, where `staged` has all events that have an id of `accepted`."""
+    # Columns that hold a JSON object as text; the others are values.
+    in_texts = [*contract.embedded, "extra"]
+    in_values = {column.name for column in contract.columns} - {*in_texts, *contract.may_differ}
+    event_id = F.col(contract.id_column)
 
     def part(events: DataFrame, is_staged: bool) -> DataFrame:
-        return events.select(
+        return events.where(event_id.isNotNull()).select(
             *POSITION,
             "kafka_timestamp",
-            "event_id",
-            F.struct(*_VALUES).alias("values"),
-            F.struct(*_TEXTS).alias("texts"),
+            event_id.alias("event_id"),
+            F.struct(*sorted(in_values)).alias("values"),
+            F.struct(*in_texts).alias("texts"),
             F.lit(is_staged).alias("is_staged"),
         )
 
@@ -132,24 +140,29 @@ def compared(accepted: DataFrame, staged: DataFrame) -> DataFrame:
             *(
                 F.when(F.isnull(is_same), F.col(f"{texts}.{name}")).alias(f"{side}_{name}")
                 for side, texts in (("own", "texts"), ("first", "first.texts"))
-                for name in _TEXTS
+                for name in in_texts
             ),
         )
     )
-    return pairs.mapInArrow(_decided, pairs.select(_RESULT).schema)
+    may_differ = contract.may_differ
+    return pairs.mapInArrow(
+        lambda batches: _decided(batches, may_differ), pairs.select(_RESULT).schema
+    )
 
 
-def _decided(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _decided(
+    batches: Iterable[pa.RecordBatch], may_differ: frozenset[str]
+) -> Iterator[pa.RecordBatch]:
     """Pairs of rows -> is_same where it is null, from the texts that follow the other columns."""
     for batch in batches:
         *result, is_same = batch.columns[: len(_RESULT)]
         texts = [column.to_pylist() for column in batch.columns[len(_RESULT) :]]
-        own, first = texts[: len(_TEXTS)], texts[len(_TEXTS) :]
+        own, first = texts[: len(texts) // 2], texts[len(texts) // 2 :]
         decided = [
             known
             if known is not None
             else all(
-                is_same_object(ours[row], its[row], USER_EVENTS.may_differ)
+                is_same_object(ours[row], its[row], may_differ)
                 for ours, its in zip(own, first, strict=True)
             )
             for row, known in enumerate(is_same.to_pylist())
@@ -157,14 +170,16 @@ def _decided(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays([*result, pa.array(decided, pa.bool_())], _RESULT)
 
 
-def _none(accepted: DataFrame) -> DataFrame:
-    position = accepted.select(*POSITION, "kafka_timestamp", "event_id").limit(0)
+def _none(contract: Contract, accepted: DataFrame) -> DataFrame:
+    event_id = F.col(contract.id_column).alias("event_id")
+    position = accepted.select(*POSITION, "kafka_timestamp", event_id).limit(0)
     return position.selectExpr(
         "*", "0 AS first_partition", "0L AS first_offset", "false AS is_same"
     )
 
 
 def event_keys(event_ids: pa.Array) -> np.ndarray:
-    texts = event_ids.cast(pa.binary())
+    """Return what Spark's xxhash64 makes of each id; a null counts as an empty text."""
+    texts = event_ids.fill_null("").cast(pa.binary())
     keys = [xxh64_intdigest(event_id, _SEED) for event_id in texts.to_pylist()]
     return np.array(keys, np.uint64).view(np.int64)

@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from lakehouse.contracts import Contract
 from lakehouse.iceberg.catalog import iceberg_table, java_class
 from lakehouse.iceberg.storage import object_key
 from lakehouse.iceberg.table import Table
 from lakehouse.iceberg.write_target import FIELD_ID, WriteTarget
-from lakehouse.messages.duplicates import KEY, event_keys, ranges_around, within
+from lakehouse.messages.duplicates import event_keys, key_of, ranges_around, within
 from lakehouse.messages.offset_sets import is_in
+from lakehouse.tables.definitions import staging_table
 
 # Keys differ in their first bits: as many as make a table of 16 MB, which rules out most keys.
 _BITS = 24
@@ -31,27 +33,28 @@ log = logging.getLogger("lakehouse.messages")
 
 def staged_with(
     spark: SparkSession,
-    table: Table,
+    contract: Contract,
     layout: WriteTarget,
     keys: np.ndarray,
     days: Iterable[date],
     horizon: timedelta,
 ) -> DataFrame:
-    """The rows of `table` whose event_id has one of these hashes, with it as event_key.
+    """The rows of staging whose id has one of these hashes, with it as event_key.
 
     They are of days up to `horizon` from one of `days`, and perhaps of others.
     """
+    table, event_id = staging_table(contract), contract.id_column
     ranges = ranges_around(days, horizon)
     ordered = np.sort(keys)
-    paths = _files(spark, table, ranges)
+    paths = _files(spark, table, contract.time, ranges)
     if paths is None:
         log.warning(
             "files of staging are others' or have deleted rows; ids are found more slowly until "
             "jobs/compact.py has run",
             extra={"table": table.name},
         )
-        rows = spark.table(table.identifier).where(within(ranges))
-        rows = rows.selectExpr(*layout.schema.names, KEY)
+        rows = spark.table(table.identifier).where(within(contract.time, ranges))
+        rows = rows.selectExpr(*layout.schema.names, key_of(contract))
         return rows.mapInArrow(lambda batches: _filtered(batches, ordered), rows.schema)
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -59,7 +62,7 @@ def staged_with(
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 with filesystem.open_input_file(object_key(paths[number])) as source:
-                    yield from matching(pq.ParquetFile(source), is_one, layout.schema)
+                    yield from matching(pq.ParquetFile(source), is_one, layout.schema, event_id)
 
     spark_schema = from_arrow_schema(with_key(layout.schema))
     if not paths:
@@ -68,15 +71,17 @@ def staged_with(
     return spark.range(0, len(paths), 1, tasks).mapInArrow(read, spark_schema)
 
 
-def _files(spark: SparkSession, table: Table, ranges: list[tuple[date, date]]) -> list[str] | None:
+def _files(
+    spark: SparkSession, table: Table, time: str, ranges: list[tuple[date, date]]
+) -> list[str] | None:
     """Paths of the files that may hold events of these days; None if it takes more to read one."""
     expressions = java_class(spark._jvm, "org.apache.iceberg.expressions.Expressions")
     is_within: Any = expressions.alwaysFalse()
     for start, end in ranges:
         after, before = (f"{day.isoformat()}T00:00:00+00:00" for day in (start, end))
         is_between = getattr(expressions, "and")(
-            expressions.greaterThanOrEqual("event_timestamp", after),
-            expressions.lessThan("event_timestamp", before),
+            expressions.greaterThanOrEqual(time, after),
+            expressions.lessThan(time, before),
         )
         is_within = getattr(expressions, "or")(is_within, is_between)
     planned = iceberg_table(spark, table).newScan().filter(is_within).planFiles()
@@ -120,16 +125,18 @@ def with_key(schema: pa.Schema) -> pa.Schema:
     return schema.append(pa.field("event_key", pa.int64()))
 
 
-def matching(file: pq.ParquetFile, is_one: Filter, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def matching(
+    file: pq.ParquetFile, is_one: Filter, schema: pa.Schema, event_id: str
+) -> Iterator[pa.RecordBatch]:
     """Read the ids of each row group, and its other columns only if one of them matches.
 
     Columns are known by Iceberg's ids: a file that was written under another name of one keeps it.
     """
     names = {field.metadata[FIELD_ID]: field.name for field in file.schema_arrow if field.metadata}
     columns = [names.get(field.metadata[FIELD_ID]) for field in schema]
-    event_id = columns[schema.get_field_index("event_id")]
+    ids = columns[schema.get_field_index(event_id)]
     for number in range(file.num_row_groups):
-        keys = np.concatenate([_keys(rows[0]) for rows in _batches(file, number, [event_id])])
+        keys = np.concatenate([event_keys(rows[0]) for rows in _batches(file, number, [ids])])
         found = is_one.found(keys)
         if not len(found):
             continue
@@ -152,8 +159,3 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     """Read a row group in parts: compaction writes row groups of 128 MB."""
     yield from file.iter_batches(ROWS, row_groups=[number], columns=columns, use_threads=False)
-
-
-def _keys(ids: pa.Array) -> np.ndarray:
-    # Others may have inserted a row without an id; no event of ours has an empty one.
-    return event_keys(ids.fill_null(""))

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from lakehouse.contracts import Contract
 from lakehouse.iceberg.table import Table
-from lakehouse.messages.duplicates import CONFLICT, CONFLICT_DETAIL, POSITION, find_repeated
+from lakehouse.messages.duplicates import CONFLICT, POSITION, conflict_detail, find_repeated
 from lakehouse.messages.outcomes import DISCARDED, DUPLICATE, REPLAYED
 from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, staging_table
 
@@ -112,18 +112,18 @@ def repeated_among(
         staged = elsewhere.unionByName(here(STAGED))
     undecided = here(UNDECIDED).persist()
     try:
-        return find_repeated(undecided, staged.select(columns), horizon)
+        return find_repeated(contract, undecided, staged.select(columns), horizon)
     finally:
         undecided.unpersist()
 
 
-def decided(places: DataFrame, repeated: DataFrame | None) -> DataFrame:
+def decided(contract: Contract, places: DataFrame, repeated: DataFrame | None) -> DataFrame:
     """Decide undecided messages: they are staged unless they repeat another."""
     is_undecided = F.col("place") == UNDECIDED
     if repeated is None:
         return places.withColumn("place", F.when(is_undecided, STAGED).otherwise(F.col("place")))
     is_conflict = F.col("is_same").eqNullSafe(False)
-    verdict = {"error_class": CONFLICT, "error_detail": CONFLICT_DETAIL}
+    verdict = {"error_class": CONFLICT, "error_detail": conflict_detail(contract)}
     return places.join(
         F.broadcast(repeated.select(*POSITION, "is_same")), POSITION, "left"
     ).withColumns(

@@ -166,7 +166,7 @@ class _Replay:
             if DUPLICATES in held:
                 staged = rows[self._others[0]]
                 repeated = repeated_among(self._contract, decoded, places, staged, self._horizon)
-            places = decided(places, repeated)
+            places = decided(self._contract, places, repeated)
             counts = counted(places)
         placement = Placement(self._contract, decoded, places, repeated, held[DEAD_LETTERS])
         for each in self._changes(placement, counts):

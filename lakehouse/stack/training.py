@@ -14,7 +14,7 @@ from lakehouse.iceberg.catalog import as_dict, java_class
 from lakehouse.iceberg.table import CATALOG
 from lakehouse.stack.home import CONF
 from lakehouse.tables.create import create_missing
-from lakehouse.tables.definitions import ACCEPTED_GAPS, STG_USER_EVENTS
+from lakehouse.tables.definitions import ACCEPTED_GAPS, DUPLICATES
 
 
 def session(folder: Path) -> SparkSession:
@@ -37,8 +37,8 @@ def train(spark: SparkSession, folder: Path) -> None:
     schema = spark.table(ACCEPTED_GAPS.identifier).schema
     spark.createDataFrame(gap, schema).writeTo(ACCEPTED_GAPS.identifier).append()
     spark.table(ACCEPTED_GAPS.identifier).groupBy("topic").agg(F.max("end_offset")).collect()
-    staged = spark.table(STG_USER_EVENTS.identifier).selectExpr("xxhash64(event_id) AS key")
-    staged.mapInArrow(_same, "key long").toArrow()
+    repeated = spark.table(DUPLICATES.identifier).selectExpr("xxhash64(event_id) AS key")
+    repeated.mapInArrow(_same, "key long").toArrow()
     spark.range(2).mapInArrow(_same, "id long").collect()
     text = folder / "text"
     text.mkdir()

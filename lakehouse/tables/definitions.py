@@ -2,14 +2,7 @@
 
 import pyarrow as pa
 
-from lakehouse.contracts import (
-    CONTRACTS,
-    HEADERS,
-    KAFKA_COLUMNS,
-    PRODUCT_METADATA,
-    USER_EVENTS,
-    Contract,
-)
+from lakehouse.contracts import CONTRACTS, HEADERS, KAFKA_COLUMNS, Contract
 from lakehouse.iceberg.table import Table
 
 _MESSAGE = [
@@ -47,8 +40,6 @@ def _staging(contract: Contract) -> Table:
 
 _RAW = {contract.topic: _raw(contract) for contract in CONTRACTS}
 _STAGING = {contract.topic: _staging(contract) for contract in CONTRACTS}
-RAW_USER_EVENTS, STG_USER_EVENTS = (of[USER_EVENTS.topic] for of in (_RAW, _STAGING))
-RAW_PRODUCT_METADATA, STG_PRODUCT_METADATA = (of[PRODUCT_METADATA.topic] for of in (_RAW, _STAGING))
 DEAD_LETTERS = Table(
     name="ops.dead_letters",
     comment="One row per message that broke its contract, whole and with the reason",
@@ -71,7 +62,7 @@ DEAD_LETTERS = Table(
 )
 DUPLICATES = Table(
     name="ops.duplicates",
-    comment="One row per message of user-events that repeats an event which was staged before",
+    comment="One row per message that repeats one which was staged before",
     columns=[
         *_MESSAGE,
         pa.field("event_id", pa.string()),

@@ -14,9 +14,9 @@ from random import Random, SystemRandom
 
 from confluent_kafka import Producer
 from kills import Ingest
+from shop import USER_EVENTS
 
 from generator.events import Plan, Traffic
-from lakehouse.contracts import USER_EVENTS
 
 KILLS = int(os.environ.get("KILLS", 20))
 EVENTS = int(os.environ.get("EVENTS", 4000))

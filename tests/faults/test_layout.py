@@ -11,6 +11,7 @@ import hostile
 import pytest
 from broker import EVENT
 from pyarrow import fs
+from shop import RAW_PRODUCT_METADATA, RAW_USER_EVENTS, STG_PRODUCT_METADATA, STG_USER_EVENTS
 
 from lakehouse.dead_letters.browse import Selection
 from lakehouse.dead_letters.settle import discard
@@ -25,14 +26,7 @@ from lakehouse.replay.slices import Asked
 from lakehouse.stack import processes
 from lakehouse.stack.services import Trino
 from lakehouse.tables.accepted import Gap, accepted_gaps, record_gaps, record_topic
-from lakehouse.tables.definitions import (
-    DEAD_LETTERS,
-    RAW_PRODUCT_METADATA,
-    RAW_USER_EVENTS,
-    STG_PRODUCT_METADATA,
-    STG_USER_EVENTS,
-    TABLES,
-)
+from lakehouse.tables.definitions import DEAD_LETTERS, TABLES
 
 # Table -> changes of its partitioning: each transform, of each type that a column of ours has.
 CHANGES = {

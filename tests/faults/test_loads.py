@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from broker import EVENT
 from confluent_kafka import Producer
 from pyarrow.fs import FileSelector
+from shop import RAW_USER_EVENTS, STG_USER_EVENTS
 
-from lakehouse.tables.definitions import DEAD_LETTERS, RAW_USER_EVENTS, STG_USER_EVENTS
+from lakehouse.tables.definitions import DEAD_LETTERS
 
 NOW = datetime.now(UTC)
 

@@ -10,6 +10,7 @@ from threading import Timer
 import pytest
 from faults.proxy import Fault, FaultProxy, Rule, fault_proxy, share
 from lakehouses import new_session
+from shop import STG_USER_EVENTS
 
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg import branch_commit
@@ -21,7 +22,7 @@ from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka, ObjectStore
 from lakehouse.tables.append import append
 from lakehouse.tables.create import create_missing
-from lakehouse.tables.definitions import STG_USER_EVENTS, TABLES
+from lakehouse.tables.definitions import TABLES
 
 EVENT = (
     '{{"event_id":"e{id}","user_id":"u","product_id":"P1","event_type":"view",'

@@ -6,6 +6,7 @@ import time
 import pytest
 from broker import EVENT
 from lakehouses import new_session
+from shop import RAW_USER_EVENTS, STG_USER_EVENTS
 
 from lakehouse.audit.run import audit
 from lakehouse.errors import LakehouseError
@@ -13,7 +14,7 @@ from lakehouse.iceberg.catalog import catalog_properties, iceberg_table, java_cl
 from lakehouse.ingest.run import ingest
 from lakehouse.locks.writer_lock import writer_lock
 from lakehouse.tables.create import create_missing
-from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES
+from lakehouse.tables.definitions import TABLES
 
 
 @pytest.fixture

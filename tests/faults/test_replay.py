@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from altered import altered
 from confluent_kafka import TopicPartition
+from shop import STG_USER_EVENTS, USER_EVENTS
 
-from lakehouse.contracts import CONTRACTS, USER_EVENTS, Rejected
+from lakehouse.contracts import CONTRACTS, Rejected
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.kafka.offsets import OffsetRange
@@ -16,7 +17,7 @@ from lakehouse.replay import run as replay_module
 from lakehouse.replay.changes import TableVersions
 from lakehouse.replay.run import replay
 from lakehouse.replay.slices import Asked
-from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES, STG_USER_EVENTS
+from lakehouse.tables.definitions import DEAD_LETTERS, DUPLICATES
 
 TABLES = (STG_USER_EVENTS, DUPLICATES, DEAD_LETTERS)
 STAGED = STG_USER_EVENTS.identifier

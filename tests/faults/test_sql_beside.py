@@ -8,6 +8,7 @@ import re
 
 import pytest
 from broker import EVENT, produce
+from shop import STG_USER_EVENTS
 
 from lakehouse.audit.run import audit
 from lakehouse.errors import LakehouseError
@@ -15,7 +16,7 @@ from lakehouse.iceberg.catalog import iceberg_table
 from lakehouse.ingest.run import ingest
 from lakehouse.replay.run import replay
 from lakehouse.replay.slices import Asked
-from lakehouse.tables.definitions import STG_USER_EVENTS, TABLES
+from lakehouse.tables.definitions import TABLES
 
 pytestmark = pytest.mark.usefixtures("topics")
 PRICED = EVENT.replace("view", "purchase").replace("{{}}", '{{"price":10.5,"quantity":2}}')

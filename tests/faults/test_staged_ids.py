@@ -5,11 +5,11 @@ from functools import partial
 import broker
 import pytest
 from broker import EVENT
+from shop import STG_USER_EVENTS
 
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest.run import ingest
 from lakehouse.maintenance.compact import compact
-from lakehouse.tables.definitions import STG_USER_EVENTS
 
 pytestmark = pytest.mark.usefixtures("topics")
 produce = partial(broker.produce, key="u")

@@ -12,13 +12,14 @@ from broker import EVENT
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from shop import USER_EVENTS
 
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import iceberg_table, snapshots
 from lakehouse.ingest import writer as write
 from lakehouse.maintenance import expire as maintenance
 from lakehouse.maintenance.compact import compact
-from lakehouse.tables.definitions import USER_EVENTS, tables_of
+from lakehouse.tables.definitions import tables_of
 
 STATES = int(os.environ.get("STATES", 3))
 STEPS = 10

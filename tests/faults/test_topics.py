@@ -17,8 +17,8 @@ from confluent_kafka.admin import (
     NewPartitions,
     ResourceType,
 )
+from shop import RAW_USER_EVENTS, STG_USER_EVENTS, USER_EVENTS
 
-from lakehouse.contracts import USER_EVENTS
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot, iceberg_table
 from lakehouse.ingest import run, topic_run
@@ -30,7 +30,7 @@ from lakehouse.stack import processes
 from lakehouse.stack.services import Kafka
 from lakehouse.tables.accepted import Gap
 from lakehouse.tables.bookmarks import read_bookmark
-from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES, tables_of
+from lakehouse.tables.definitions import TABLES, tables_of
 
 EVENT = (
     '{{"event_id":"{}","user_id":"u","product_id":"P1","event_type":"view",'

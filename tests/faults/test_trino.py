@@ -8,13 +8,13 @@ from datetime import date, timedelta
 import broker
 import pytest
 from expected_marts import MARTS, assert_as_generated
+from shop import STG_USER_EVENTS
 
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest.run import ingest
 from lakehouse.stack import processes
 from lakehouse.stack.home import REPOSITORY
 from lakehouse.stack.services import Trino
-from lakehouse.tables.definitions import STG_USER_EVENTS
 
 TRAFFIC = ("--events=2000", "--products=50", "--users=100", "--days=3", "--seed=3")
 BUILD = ("dbt", "run")

@@ -13,6 +13,7 @@ import broker
 import pytest
 from lakehouses import FaultHome, session_of, store_of
 from pyspark.sql import functions as F  # noqa: N812
+from shop import RAW_USER_EVENTS, STG_USER_EVENTS
 
 from lakehouse.audit.run import audit
 from lakehouse.dead_letters.browse import Selection
@@ -24,13 +25,7 @@ from lakehouse.ingest.run import ingest
 from lakehouse.kafka.topics import read_topics
 from lakehouse.maintenance.expire import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
-from lakehouse.tables.definitions import (
-    ACCEPTED_GAPS,
-    DEAD_LETTERS,
-    DUPLICATES,
-    RAW_USER_EVENTS,
-    STG_USER_EVENTS,
-)
+from lakehouse.tables.definitions import ACCEPTED_GAPS, DEAD_LETTERS, DUPLICATES
 
 pytestmark = pytest.mark.usefixtures("topics")
 produce = partial(broker.produce, key="u")

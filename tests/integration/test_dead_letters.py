@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from altered import altered
 from broker import produce
+from shop import STG_USER_EVENTS, USER_EVENTS
 
-from lakehouse.contracts import CONTRACTS, USER_EVENTS
+from lakehouse.contracts import CONTRACTS
 from lakehouse.dead_letters import settle as dead_letters
 from lakehouse.dead_letters.browse import Position, Selection
 from lakehouse.errors import LakehouseError
@@ -19,7 +20,7 @@ from lakehouse.ingest.run import ingest
 from lakehouse.ingest.topic_run import TopicRun
 from lakehouse.maintenance.expire import clear_settled_letters
 from lakehouse.stack.home import REPOSITORY
-from lakehouse.tables.definitions import DEAD_LETTERS, STG_USER_EVENTS
+from lakehouse.tables.definitions import DEAD_LETTERS
 
 pytestmark = pytest.mark.usefixtures("topics")
 # Other tests' letters are of another day.

@@ -7,6 +7,7 @@ import broker
 import pytest
 from broker import EVENT
 from confluent_kafka import ConsumerGroupTopicPartitions
+from shop import STG_USER_EVENTS
 
 from lakehouse.errors import LakehouseError
 from lakehouse.iceberg.catalog import current_snapshot
@@ -20,7 +21,7 @@ from lakehouse.maintenance.compact import compact
 from lakehouse.maintenance.expire import RETAINED_SNAPSHOTS, expire
 from lakehouse.tables.append import append
 from lakehouse.tables.bookmarks import read_bookmark
-from lakehouse.tables.definitions import DEAD_LETTERS, STG_USER_EVENTS
+from lakehouse.tables.definitions import DEAD_LETTERS
 
 pytestmark = pytest.mark.usefixtures("topics")
 produce = partial(broker.produce, key="u")

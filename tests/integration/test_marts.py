@@ -9,18 +9,17 @@ from threading import Event, Thread
 
 import pytest
 from expected_marts import expected_marts
+from shop import PRODUCT_METADATA, STG_USER_EVENTS, USER_EVENTS
 
 from generator.events import Plan, Traffic
 from generator.messages import Message
 from generator.progress import Progress
 from generator.publish import Publisher
-from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS
 from lakehouse.ingest.run import ingest
 from lakehouse.kafka.offsets import OffsetRange
 from lakehouse.maintenance.compact import compact
 from lakehouse.replay.run import replay
 from lakehouse.replay.slices import Asked
-from lakehouse.tables.definitions import STG_USER_EVENTS
 
 # Days on which no other test has an event.
 FIRST_DAY, LAST_DAY = date(2025, 5, 1), date(2025, 5, 4)

@@ -6,6 +6,7 @@ from random import Random
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from shop import STG_USER_EVENTS
 
 from lakehouse.audit.conservation import (
     DEAD,
@@ -26,7 +27,6 @@ from lakehouse.messages.offset_conditions import is_any_of
 from lakehouse.messages.offset_sets import held_of, is_among
 from lakehouse.replay.slices import Asked, Slice
 from lakehouse.tables.accepted import Gap
-from lakehouse.tables.definitions import STG_USER_EVENTS
 
 PARTITIONS = 1000
 MESSAGES = 30

@@ -1,7 +1,7 @@
 from chispa import assert_df_equality
+from shop import STG_USER_EVENTS
 
 from lakehouse.audit.observed_offsets import letter_places, table_places
-from lakehouse.tables.definitions import STG_USER_EVENTS
 
 PLACES = "partition INT, offset BIGINT, place STRING"
 

@@ -5,8 +5,8 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shop import USER_EVENTS
 
-from lakehouse.contracts import USER_EVENTS
 from lakehouse.contracts.content import is_same_object
 
 # A number is a Fraction here, which JSON's other values are not.

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from shop import PRODUCT_METADATA, USER_EVENTS
 
-from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS, Rejected
+from lakehouse.contracts import Rejected
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PURCHASE = (

@@ -14,11 +14,12 @@ import pytest
 from contract_matrix import CASES, NOW, PRODUCT, PURCHASE, Case
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from shop import PRODUCT_METADATA, USER_EVENTS
 
 from generator import validity
 from generator.messages import Received
-from lakehouse.contracts import CONTRACTS, PRODUCT_METADATA, USER_EVENTS, Contract, Rejected
-from lakehouse.contracts.rejection import HEADERS_UNREADABLE, RULES, UNEXPECTED
+from lakehouse.contracts import CONTRACTS, Contract, Rejected
+from lakehouse.contracts.rejection import HEADERS_UNREADABLE, RULES, UNEXPECTED, UNKNOWN_VALUE
 from lakehouse.kafka.records import readable
 from lakehouse.messages.decode import decode_batch, decoded_schema, decoder
 from lakehouse.messages.duplicates import CONFLICT
@@ -129,6 +130,7 @@ def test_every_rule_has_a_case():
         CONFLICT,
         HEADERS_UNREADABLE,
         UNEXPECTED,
+        UNKNOWN_VALUE,  # test_contracts.py
     }
 
 

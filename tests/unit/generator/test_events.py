@@ -9,6 +9,7 @@ from random import Random
 
 import msgspec
 import pytest
+from shop import PRODUCT_METADATA, USER_EVENTS
 
 from generator import events
 from generator.catalog import Catalog
@@ -16,7 +17,7 @@ from generator.events import Plan, Traffic, moment
 from generator.faults import FAULTS
 from generator.messages import Message
 from generator.sessions import Shoppers
-from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS, Contract, Rejected
+from lakehouse.contracts import Contract, Rejected
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 PLAN = Plan(events=20_000, products=400, users=500, days=3, start=START, bad_rate=0.02, seed=7)

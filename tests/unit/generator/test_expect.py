@@ -4,12 +4,13 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from shop import USER_EVENTS
 
 from generator import validity
 from generator.events import Plan, Traffic
 from generator.expect import as_json, expected
 from generator.messages import Received
-from lakehouse.contracts import USER_EVENTS, Rejected
+from lakehouse.contracts import Rejected
 
 KAFKA_TIME = datetime(2026, 3, 9, 12, tzinfo=UTC)
 

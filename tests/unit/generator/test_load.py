@@ -3,10 +3,10 @@
 import gzip
 
 import pytest
+from shop import PRODUCT_METADATA, USER_EVENTS
 
 from generator.load import check, messages
 from generator.messages import CommandError, Message
-from lakehouse.contracts import PRODUCT_METADATA, USER_EVENTS
 
 
 def written(tmp_path, content: bytes):

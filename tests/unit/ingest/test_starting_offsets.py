@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from shop import RAW_USER_EVENTS, STG_USER_EVENTS
 
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest.acceptance import NOTHING, Acceptance, NamedGap, NamedTopic
@@ -12,7 +13,6 @@ from lakehouse.kafka.offsets import Origin
 from lakehouse.kafka.topics import Topic
 from lakehouse.tables.accepted import AcceptedTopic, Gap
 from lakehouse.tables.bookmarks import Bookmark
-from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS
 
 HERE = Origin("cluster", "topic")
 ANEW = Origin("cluster", "anew")

@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime
 
 import pyarrow as pa
 from altered import altered
+from shop import USER_EVENTS
 from xxhash import xxh64_intdigest
 
-from lakehouse.contracts import USER_EVENTS
 from lakehouse.ingest.task import keys_and_days
 
 

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 import pyarrow as pa
 from chispa import assert_df_equality
 from pyspark.sql.pandas.types import from_arrow_schema
+from shop import RAW_USER_EVENTS, USER_EVENTS
 
 from lakehouse.contracts import HEADERS as HEADERS_TYPE
-from lakehouse.contracts import USER_EVENTS
 from lakehouse.kafka.records import SOURCE_COLUMNS
 from lakehouse.messages.decode import decoded_schema
 from lakehouse.messages.rows import dead_letter_rows, messages_of, raw_columns
-from lakehouse.tables.definitions import DEAD_LETTERS, RAW_USER_EVENTS
+from lakehouse.tables.definitions import DEAD_LETTERS
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 HEADERS = '[{"key":"source","value":"YXBw"},{"key":"empty"}]'

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import pytest
 from confluent_kafka import KafkaError
+from shop import USER_EVENTS
 
-from lakehouse.contracts import USER_EVENTS
 from lakehouse.kafka import client
 from lakehouse.kafka.consumer import consume
 from lakehouse.kafka.offsets import OffsetRange

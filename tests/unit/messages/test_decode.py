@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 from altered import altered
+from shop import USER_EVENTS
 
-from lakehouse.contracts import HEADERS, USER_EVENTS
+from lakehouse.contracts import HEADERS
 from lakehouse.messages.decode import decode_batch, judge, spare_worker
 
 GOOD = (

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from chispa import assert_df_equality
 from pyspark.sql.pandas.types import from_arrow_schema
+from shop import STG_USER_EVENTS, USER_EVENTS
 
 from lakehouse.messages.duplicates import MAX_RANGES, find_repeated
-from lakehouse.tables.definitions import STG_USER_EVENTS
 
 DAY = datetime(2026, 3, 5, tzinfo=UTC)
 REPEATED = """kafka_partition INT, kafka_offset BIGINT, kafka_timestamp TIMESTAMP, event_id STRING,
@@ -40,7 +40,7 @@ def repeated(spark):
             spark.createDataFrame([{**dict.fromkeys(schema.names), **row} for row in rows], schema)
             for rows in (accepted, staged)
         ]
-        return find_repeated(*rows, timedelta(days=horizon)).orderBy("kafka_offset")
+        return find_repeated(USER_EVENTS, *rows, timedelta(days=horizon)).orderBy("kafka_offset")
 
     return of
 

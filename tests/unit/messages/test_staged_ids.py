@@ -90,7 +90,9 @@ def test_other_columns_are_read_of_row_groups_with_a_match_alone(tmp_path):
 
     file.iter_batches = recorded
     known = np.sort(np.array([key("a"), key("x")]))
-    rows = pa.Table.from_batches(matching(file, Filter(known), wanted), with_key(wanted))
+    rows = pa.Table.from_batches(
+        matching(file, Filter(known), wanted, "event_id"), with_key(wanted)
+    )
     assert rows.to_pylist() == [
         {"event_id": "a", "kafka_offset": 0, "offset": None, "event_key": key("a")},
         {"event_id": "a", "kafka_offset": 21, "offset": None, "event_key": key("a")},
@@ -107,7 +109,7 @@ def test_matches_are_found_in_all_parts_of_a_large_row_group(tmp_path):
     wanted = {"id-0", f"id-{ROWS - 1}", f"id-{ROWS}", f"id-{3 * ROWS - 1}"}
     known = np.sort(np.array([key(each) for each in wanted]))
     rows = pa.Table.from_batches(
-        matching(pq.ParquetFile(path), Filter(known), schema), with_key(schema)
+        matching(pq.ParquetFile(path), Filter(known), schema, "event_id"), with_key(schema)
     )
     assert rows.to_pylist() == [
         {"event_id": each, "event_key": key(each)} for each in ids if each in wanted

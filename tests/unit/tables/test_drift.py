@@ -1,8 +1,9 @@
 """What Iceberg's history of a table's schemas says of columns that others have altered."""
 
 import pytest
+from shop import RAW_USER_EVENTS, STG_PRODUCT_METADATA
 
-from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_PRODUCT_METADATA, TABLES
+from lakehouse.tables.definitions import TABLES
 from lakehouse.tables.drift import alteration, never_had
 
 # As Iceberg gives out ids, written by hand.

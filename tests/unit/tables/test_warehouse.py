@@ -3,9 +3,10 @@
 from itertools import combinations
 
 import pytest
+from shop import RAW_USER_EVENTS, STG_USER_EVENTS
 
 from lakehouse.errors import LakehouseError
-from lakehouse.tables.definitions import RAW_USER_EVENTS, STG_USER_EVENTS, TABLES
+from lakehouse.tables.definitions import TABLES
 from lakehouse.tables.warehouse import Warehouse
 
 
