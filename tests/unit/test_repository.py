@@ -91,6 +91,13 @@ def test_the_documented_reasons_of_a_dead_letter_are_those_of_the_decoder():
     assert rules == list(RULES.items())
 
 
+@pytest.mark.parametrize(
+    "file", sorted((REPOSITORY / "tests/topics").glob("*.*")), ids=lambda f: f.name
+)
+def test_the_topic_that_is_documented_is_the_one_that_is_tested(file):
+    assert f"\n{file.read_text()}```" in (REPOSITORY / "docs/your-own-topic.md").read_text()
+
+
 def test_the_documented_settings_are_those_of_the_jobs():
     assert settings_table() in (REPOSITORY / "docs/settings.md").read_text()
 
