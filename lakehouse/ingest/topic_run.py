@@ -25,6 +25,7 @@ from lakehouse.kafka.generations import in_kafka, recorded
 from lakehouse.kafka.offsets import Frontier, OffsetRange
 from lakehouse.kafka.open_transactions import find_waiting
 from lakehouse.kafka.topics import read_topics
+from lakehouse.scratch import scratch
 from lakehouse.settings import Settings
 
 MESSAGES_PER_BATCH = 2**22
@@ -64,7 +65,9 @@ class TopicRun:
             plan.last_messages,
         )
         self._reached = plan.offsets
-        self._checkpoint = TemporaryDirectory(prefix="ingest-", ignore_cleanup_errors=True)
+        self._checkpoint = TemporaryDirectory(
+            prefix="ingest-", dir=scratch(), ignore_cleanup_errors=True
+        )
         self._query: StreamingQuery | None = None
         self._report = report
         self.failure: Exception | None = None

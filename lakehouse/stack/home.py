@@ -21,6 +21,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse.errors import LakehouseError
+from lakehouse.scratch import make_scratch
 from lakehouse.stack import artifacts, class_archive
 from lakehouse.stack.java import find_java_home
 
@@ -86,6 +87,7 @@ class Home:
         os.environ |= corrected()
         self.path = settings.home.absolute()
         self.cache = settings.cache.absolute()
+        self.scratch = self.path / "scratch"
         self.catalog_file = self.path / "catalog.sqlite"
         self.embedded_catalog = settings.catalog_uri is None
         self.catalog_uri = (
@@ -168,6 +170,8 @@ class Home:
             # Without it, spark-submit looks for itself by a script that breaks on blanks in paths.
             "SPARK_HOME": str(Path(pyspark.__file__).parent),
             "SPARK_LOCAL_IP": HOST,
+            # What a killed run leaves on local disk lies here, and the next run removes it.
+            "SPARK_LOCAL_DIRS": str(self.scratch),
             **corrected(),
             "SPARK_CONF_DIR": str(self.path / "conf"),
             "PYSPARK_PYTHON": sys.executable,
@@ -191,6 +195,7 @@ class Home:
         """conf/spark-defaults.conf with its names filled in -> SPARK_CONF_DIR."""
         conf = self.path / "conf"
         conf.mkdir(exist_ok=True)
+        make_scratch(self.scratch)
         names = {
             **self.exports,
             "SPARK_JARS": str(self.spark_jars),

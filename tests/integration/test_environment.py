@@ -25,6 +25,7 @@ HOSTILE = {
     "SPARK_LOCAL_IP": "192.0.2.1",
     "SPARK_REMOTE": "sc://127.0.0.9",
     "SPARK_API_MODE": "connect",
+    "SPARK_LOCAL_DIRS": "/nowhere",
     "PYSPARK_PYTHON": "/nowhere",
     "PYSPARK_DRIVER_PYTHON": "jupyter",
     "PYSPARK_DRIVER_PYTHON_OPTS": "notebook",

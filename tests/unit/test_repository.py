@@ -21,7 +21,7 @@ TARGETS = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split())
 FLOORS = [
     {"errors", "logs", "console"},
     {"settings", "retry", "contracts"},
-    {"kafka", "iceberg", "remedies"},
+    {"kafka", "iceberg", "remedies", "scratch"},
     {"tables"},
     {"locks"},
     {"messages", "maintenance", "stack", "job"},

@@ -1,0 +1,35 @@
+"""What killed runs leave on local disk."""
+
+import os
+import time
+from pathlib import Path
+
+from broker import EVENT
+from kills import Ingest
+
+from lakehouse.scratch import LOCK, START_SECONDS
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir() if not each.name.startswith(LOCK))
+
+
+def test_the_next_run_removes_what_a_killed_one_has_left_and_leaves_a_living_ones(lakehouse):
+    scratch = lakehouse.home.path / "scratch"
+    lakehouse.produce(EVENT.format(id="e1"), key="u")
+    killed = Ingest(lakehouse)
+    assert killed.reach(lambda run: run.commits("raw.user_events") >= 1), killed.job.printed
+    killed.kill()
+    remains = left(scratch)
+    assert any(name.startswith("ingest-") for name in remains)
+    assert any(name.startswith("blockmgr-") for name in remains)
+    # Younger ones may be those of a run that has only just begun.
+    lakehouse.run("jobs/expire.py")
+    assert left(scratch) == remains
+
+    old = time.time() - START_SECONDS - 60
+    for name in remains:
+        os.utime(scratch / name, (old, old))
+    lakehouse.ingest_when_free()
+    lakehouse.run("jobs/expire.py")
+    assert left(scratch) == []
