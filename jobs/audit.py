@@ -8,38 +8,42 @@ then. The existence of all files of the current snapshots is checked either way.
 ingest runs.
 """
 
-import argparse
 import json
 import sys
 from dataclasses import asdict, fields
-from functools import partial
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from pyspark.sql import SparkSession
 
 from lakehouse.audit.conservation import PartitionCount
 from lakehouse.audit.run import Audit, audit
-from lakehouse.console import print_table
+from lakehouse.console import as_help, command_line, print_table
 from lakehouse.job import run
 from lakehouse.kafka.generations import recorded
 from lakehouse.settings import Settings
 
+app = command_line()
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--full", action="store_true", help="compare all offsets from 0 on")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead of text")
-    parser.add_argument(
-        "--ledger",
-        type=Path,
-        metavar="FILE",
-        help="JSON lines {topic, partition, offset} of what a producer had acknowledged, in the "
-        "topic as it is in Kafka now and by Kafka's numbers, each with the sha256 of the value if "
-        "that is to be compared too; makes the audit full",
-    )
-    return parser.parse_args()
+
+@app.command(help=as_help(__doc__))
+def main(
+    full: Annotated[bool, typer.Option("--full", help="Compare all offsets from 0 on.")] = False,
+    as_document: Annotated[
+        bool, typer.Option("--json", help="One JSON document instead of text.")
+    ] = False,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON lines {topic, partition, offset} of what a producer had acknowledged, in the"
+            " topic as it is in Kafka now and by Kafka's numbers, each with the sha256 of the value"
+            " if that is to be compared too; makes the audit full.",
+        ),
+    ] = None,
+) -> None:
+    run("audit", lambda *job: audit_and_report(*job, full, as_document, ledger))
 
 
 def print_text(result: Audit, ledger: Path | None) -> None:
@@ -89,15 +93,17 @@ def as_json(result: Audit) -> str:
     )
 
 
-def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -> None:
-    result = audit(spark, settings, options.full, options.ledger)
-    if options.json:
+def audit_and_report(
+    spark: SparkSession, settings: Settings, is_full: bool, as_document: bool, ledger: Path | None
+) -> None:
+    result = audit(spark, settings, is_full, ledger)
+    if as_document:
         print(as_json(result))
     else:
-        print_text(result, options.ledger)
+        print_text(result, ledger)
     if result.findings:
         sys.exit(1)
 
 
 if __name__ == "__main__":
-    run("audit", partial(main, parse()))
+    app()

@@ -5,17 +5,18 @@ spark-submit jobs/dead_letters.py show    [which] [--payload] [--limit 20] [--se
 spark-submit jobs/dead_letters.py replay  [which] [--dry-run]
 spark-submit jobs/dead_letters.py discard which --reason TEXT [--dry-run]
 
-which: [--topic TOPIC] [--class CLASS] [--day YYYY-MM-DD] [--id TOPIC/PARTITION/OFFSET ...]
+which: [--topic TOPIC] [--class CLASS] [--day YYYY-MM-DD] [--id TOPIC/PARTITION/OFFSET]...
 """
 
-import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
-from functools import partial
+from typing import Annotated
 
+import typer
 from pyspark.sql import SparkSession
 
-from lakehouse.console import print_table
+from lakehouse.console import choice_of, command_line, option_of, print_table
 from lakehouse.contracts import CONTRACTS, RULES
 from lakehouse.dead_letters.browse import (
     Position,
@@ -31,37 +32,66 @@ from lakehouse.locks.writer_lock import writer_locks
 from lakehouse.settings import Settings
 from lakehouse.tables.create import create_missing
 
+app = command_line(__doc__)
+Topic = Annotated[str | None, choice_of(each.topic for each in CONTRACTS)]
+Class = Annotated[str | None, choice_of(RULES, "--class", metavar="CLASS")]
+Day = Annotated[date | None, option_of(date.fromisoformat, "YYYY-MM-DD")]
+Ids = Annotated[list[Position], option_of(Position.of, "TOPIC/PARTITION/OFFSET", "--id")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be.")]
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("summary")
-    for name in ("show", "replay", "discard"):
-        command = commands.add_parser(name)
-        command.add_argument("--topic", choices=[contract.topic for contract in CONTRACTS])
-        command.add_argument("--class", dest="error_class", choices=RULES, metavar="CLASS")
-        command.add_argument("--day", type=date.fromisoformat, metavar="YYYY-MM-DD")
-        command.add_argument(
-            "--id", dest="positions", type=Position.of, nargs="+", default=(), metavar="ID"
-        )
-        if name == "show":
-            command.add_argument("--payload", action="store_true", help="also keys and values")
-            command.add_argument("--settled", action="store_true", help="settled ones instead")
-            command.add_argument("--limit", type=int, default=20)
-        else:
-            command.add_argument("--dry-run", action="store_true", help="only say what would be")
-        if name == "discard":
-            command.add_argument("--reason", required=True)
-    options = parser.parse_args()
-    which = ("topic", "error_class", "day", "positions")
-    if options.command == "discard" and not any(getattr(options, name) for name in which):
-        parser.error("discard: say which: --topic, --class, --day or --id")
-    return options
+
+@app.command("summary")
+def summary_command() -> None:
+    """Count letters by topic, day, class and field."""
+    run("dead_letters", lambda spark, _: summarize(spark))
+
+
+@app.command("show")
+def show_command(
+    topic: Topic = None,
+    error_class: Class = None,
+    day: Day = None,
+    ids: Ids = [],  # noqa: B006 (typer copies it)
+    payload: Annotated[bool, typer.Option("--payload", help="Also keys and values.")] = False,
+    settled: Annotated[bool, typer.Option("--settled", help="Settled ones instead.")] = False,
+    limit: Annotated[int, typer.Option(help="At most so many.")] = 20,
+) -> None:
+    """List letters, open ones or settled ones."""
+    which = Selection(topic, error_class, day, tuple(ids))
+    run("dead_letters", lambda spark, _: show(spark, which, payload, settled, limit))
+
+
+@app.command("replay")
+def replay_command(
+    topic: Topic = None,
+    error_class: Class = None,
+    day: Day = None,
+    ids: Ids = [],  # noqa: B006
+    dry_run: DryRun = False,
+) -> None:
+    """Hold open letters against the contracts of today, and stage those that pass."""
+    which = Selection(topic, error_class, day, tuple(ids))
+    run("dead_letters", lambda *job: replay_letters(*job, which, dry_run))
+
+
+@app.command("discard")
+def discard_command(
+    reason: Annotated[str, typer.Option(help="Why; kept with each letter.")],
+    topic: Topic = None,
+    error_class: Class = None,
+    day: Day = None,
+    ids: Ids = [],  # noqa: B006
+    dry_run: DryRun = False,
+) -> None:
+    """Settle open letters for good, with a reason."""
+    which = Selection(topic, error_class, day, tuple(ids))
+    if which == Selection():
+        raise typer.BadParameter("say which: --topic, --class, --day or --id")
+    run("dead_letters", lambda *job: discard_letters(*job, which, reason, dry_run))
 
 
 def summarize(spark: SparkSession) -> None:
+    create_missing(spark)
     messages = count_messages(spark)
     rows = summary(dead_letters(spark)).collect()
     print_table(
@@ -73,12 +103,13 @@ def summarize(spark: SparkSession) -> None:
         print(f"{topic}: {letters:,} of {count:,} messages")
 
 
-def show(spark: SparkSession, which: Selection, options: argparse.Namespace) -> None:
-    letters = listing(spark, which, options.settled).limit(options.limit).collect()
+def show(spark: SparkSession, which: Selection, payload: bool, settled: bool, limit: int) -> None:
+    create_missing(spark)
+    letters = listing(spark, which, settled).limit(limit).collect()
     columns = ["id", "kafka_timestamp", "error_class", "error_detail", "bytes", "attempt"]
-    columns += ["outcome", "reason"] if options.settled else []
+    columns += ["outcome", "reason"] if settled else []
     print_table(columns, ([letter[column] for column in columns] for letter in letters))
-    if options.payload:
+    if payload:
         for letter in letters:
             print(f"{letter.id}  key {_text(letter.key)}  value {_text(letter.value)}")
 
@@ -88,15 +119,24 @@ def _text(payload: bytearray | None) -> str:
     return repr(payload and payload.decode(errors="backslashreplace"))
 
 
+@contextmanager
+def locks_of(
+    spark: SparkSession, settings: Settings, dry_run: bool
+) -> Iterator[Callable[[], None]]:
+    """Keep all writers out, unless nothing is to be written."""
+    create_missing(spark)
+    topics = [] if dry_run else [contract.topic for contract in CONTRACTS]
+    with writer_locks(spark, topics, settings.writer_lease_seconds) as check_locks:
+        yield check_locks
+
+
 def replay_letters(
-    spark: SparkSession,
-    which: Selection,
-    horizon: timedelta,
-    dry_run: bool,
-    check_locks: Callable[[], None],
+    spark: SparkSession, settings: Settings, which: Selection, dry_run: bool
 ) -> None:
     columns = ["topic", "tried", "passed", "staged", "duplicate", "still dead", "cut"]
-    results = replay(spark, which, horizon, dry_run, check_locks)
+    horizon = timedelta(days=settings.duplicate_horizon_days)
+    with locks_of(spark, settings, dry_run) as check_locks:
+        results = replay(spark, which, horizon, dry_run, check_locks)
     print_table(
         columns,
         ([vars(result)[column.replace(" ", "_")] for column in columns] for result in results),
@@ -109,32 +149,12 @@ def replay_letters(
 
 
 def discard_letters(
-    spark: SparkSession,
-    which: Selection,
-    options: argparse.Namespace,
-    check_locks: Callable[[], None],
+    spark: SparkSession, settings: Settings, which: Selection, reason: str, dry_run: bool
 ) -> None:
-    count = discard(spark, which, options.reason, options.dry_run, check_locks)
-    print(f"{count:,} dead letters {'would be' if options.dry_run else 'are'} discarded")
-
-
-def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -> None:
-    create_missing(spark)
-    if options.command == "summary":
-        summarize(spark)
-        return
-    which = Selection(options.topic, options.error_class, options.day, tuple(options.positions))
-    if options.command == "show":
-        show(spark, which, options)
-        return
-    topics = [] if options.dry_run else [contract.topic for contract in CONTRACTS]
-    with writer_locks(spark, topics, settings.writer_lease_seconds) as check_locks:
-        if options.command == "replay":
-            horizon = timedelta(days=settings.duplicate_horizon_days)
-            replay_letters(spark, which, horizon, options.dry_run, check_locks)
-        else:
-            discard_letters(spark, which, options, check_locks)
+    with locks_of(spark, settings, dry_run) as check_locks:
+        count = discard(spark, which, reason, dry_run, check_locks)
+    print(f"{count:,} dead letters {'would be' if dry_run else 'are'} discarded")
 
 
 if __name__ == "__main__":
-    run("dead_letters", partial(main, parse()))
+    app()

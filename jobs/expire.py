@@ -3,30 +3,37 @@
 spark-submit jobs/expire.py [--older-than-days 5] [--dead-letters-older-than-days 90]
 """
 
-import argparse
 from datetime import timedelta
-from functools import partial
+from typing import Annotated
 
+import typer
 from pyspark.sql import SparkSession
 
+from lakehouse.console import as_help, command_line
 from lakehouse.job import run
 from lakehouse.maintenance.expire import clear_settled_letters, expire
-from lakehouse.settings import Settings
 from lakehouse.tables.create import create_missing
 
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--older-than-days", type=float, default=5, metavar="DAYS")
-    parser.add_argument("--dead-letters-older-than-days", type=float, default=90, metavar="DAYS")
-    return parser.parse_args()
+app = command_line()
 
 
-def main(options: argparse.Namespace, spark: SparkSession, _settings: Settings) -> None:
+@app.command(help=as_help(__doc__))
+def main(
+    older_than_days: Annotated[
+        float, typer.Option(metavar="DAYS", help="Age of snapshots that are dropped.")
+    ] = 5,
+    dead_letters_older_than_days: Annotated[
+        float, typer.Option(metavar="DAYS", help="Since they were settled.")
+    ] = 90,
+) -> None:
+    snapshots, letters = timedelta(days=older_than_days), timedelta(dead_letters_older_than_days)
+    run("expire", lambda spark, _: expire_and_report(spark, snapshots, letters))
+
+
+def expire_and_report(spark: SparkSession, snapshots: timedelta, letters: timedelta) -> None:
     create_missing(spark)
-    age = timedelta(days=options.dead_letters_older_than_days)
-    print(f"{clear_settled_letters(spark, age)} settled dead letters lost their payload")
-    for result in expire(spark, timedelta(days=options.older_than_days)):
+    print(f"{clear_settled_letters(spark, letters)} settled dead letters lost their payload")
+    for result in expire(spark, snapshots):
         print(
             f"{result.table}: {result.data_files} data files and "
             f"{result.manifests} manifests deleted"
@@ -34,4 +41,4 @@ def main(options: argparse.Namespace, spark: SparkSession, _settings: Settings) 
 
 
 if __name__ == "__main__":
-    run("expire", partial(main, parse()))
+    app()

@@ -1,17 +1,18 @@
 """Kafka -> raw.*, staging.stg_*, ops.duplicates, ops.dead_letters
 
-spark-submit jobs/ingest.py [--accept-gap TOPIC/PARTITION:FIRST-LAST ...]
-                            [--accept-new-topic TOPIC:NUMBER:ID ...] [--why "..."]
+spark-submit jobs/ingest.py [--accept-gap TOPIC/PARTITION:FIRST-LAST]...
+                            [--accept-new-topic TOPIC:NUMBER:ID]... [--why "..."]
 
 What can be accepted is named by the refusal, with the whole command.
 """
 
-import argparse
 import time
-from functools import partial
+from typing import Annotated
 
+import typer
 from pyspark.sql import SparkSession
 
+from lakehouse.console import as_help, command_line, option_of, print_table
 from lakehouse.iceberg.catalog import current_snapshot
 from lakehouse.ingest.acceptance import Acceptance, NamedGap, NamedTopic
 from lakehouse.ingest.run import ingest
@@ -19,47 +20,48 @@ from lakehouse.job import run
 from lakehouse.settings import Settings
 from lakehouse.tables.definitions import TABLES
 
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--accept-gap",
-        type=NamedGap.of,
-        nargs="+",
-        default=[],
-        metavar="TOPIC/PARTITION:FIRST-LAST",
-        help="go on without offsets that Kafka lost before they were taken in; recorded with --why",
-    )
-    parser.add_argument(
-        "--accept-new-topic",
-        type=NamedTopic.of,
-        nargs="+",
-        default=[],
-        metavar="TOPIC:NUMBER:ID",
-        help="go on where a topic was deleted and made anew, or has moved to another cluster, from "
-        "its beginning; recorded with --why",
-    )
-    parser.add_argument("--why", default="", help="the reason, which each audit shows")
-    options = parser.parse_args()
-    if (options.accept_gap or options.accept_new_topic) and not options.why.strip(" ."):
-        parser.error("--why must say the reason for which this is accepted")
-    return options
+app = command_line()
 
 
-def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -> None:
+@app.command(help=as_help(__doc__))
+def main(
+    accept_gap: Annotated[
+        list[NamedGap],
+        option_of(
+            NamedGap.of,
+            "TOPIC/PARTITION:FIRST-LAST",
+            help="Go on without offsets that Kafka lost before they were taken in; recorded with "
+            "--why.",
+        ),
+    ] = [],  # noqa: B006 (typer copies it)
+    accept_new_topic: Annotated[
+        list[NamedTopic],
+        option_of(
+            NamedTopic.of,
+            "TOPIC:NUMBER:ID",
+            help="Go on where a topic was deleted and made anew, or has moved to another cluster, "
+            "from its beginning; recorded with --why.",
+        ),
+    ] = [],  # noqa: B006
+    why: Annotated[str, typer.Option(help="The reason, which each audit shows.")] = "",
+) -> None:
+    if (accept_gap or accept_new_topic) and not why.strip(" ."):
+        raise typer.BadParameter("--why must say the reason for which this is accepted")
+    acceptance = Acceptance(tuple(accept_gap), tuple(accept_new_topic), why)
+    run("ingest", lambda spark, settings: ingest_and_report(spark, settings, acceptance))
+
+
+def ingest_and_report(spark: SparkSession, settings: Settings, acceptance: Acceptance) -> None:
     started = time.monotonic()
-    acceptance = Acceptance(tuple(options.accept_gap), tuple(options.accept_new_topic), options.why)
     reports = ingest(spark, settings, acceptance)
-    counts = ("read", "staged", "duplicate", "dead", "already in tables")
-    print(f"{'topic':<20}" + "".join(f"{name:>{max(12, len(name) + 2)}}" for name in counts))
-    for report in reports:
-        t = report.total
-        values = zip(counts, (t.read, t.staged, t.duplicate, t.dead, t.seen), strict=True)
-        print(
-            f"{report.topic:<20}" + "".join(f"{n:>{max(12, len(name) + 2)},}" for name, n in values)
-        )
+    print_table(
+        ["topic", "read", "staged", "duplicate", "dead", "already in tables"],
+        (
+            [report.topic, each.read, each.staged, each.duplicate, each.dead, each.seen]
+            for report in reports
+            for each in [report.total]
+        ),
+    )
     if retries := max(report.retries for report in reports):
         print(f"began again {retries} times after failures that passed")
     if again := sum(report.total.appended_again for report in reports):
@@ -73,4 +75,4 @@ def main(options: argparse.Namespace, spark: SparkSession, settings: Settings) -
 
 
 if __name__ == "__main__":
-    run("ingest", partial(main, parse()))
+    app()

@@ -17,6 +17,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from lakehouse.console import command_line
 from lakehouse.contracts import CONTRACTS
 from lakehouse.errors import LakehouseError, reported
 from lakehouse.stack import artifacts, processes
@@ -33,7 +34,7 @@ MARTS = {
 TOP_ROWS = 5
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = command_line()
 
 
 class Demo:

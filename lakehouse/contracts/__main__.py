@@ -1,17 +1,15 @@
 """Contracts -> docs/contracts/ and dbt's sources: `python -m lakehouse.contracts`"""
 
-import argparse
-
+from lakehouse.console import as_help, command_line
 from lakehouse.contracts.dbt_sources import FILE, dbt_sources
 from lakehouse.contracts.schema import FOLDER, publish
 from lakehouse.errors import reported
 
+app = command_line()
 
+
+@app.command(help=as_help(__doc__))
 def main() -> None:
-    argparse.ArgumentParser(
-        prog="python -m lakehouse.contracts",
-        description=f"Publish the JSON Schema of every contract in {FOLDER}, and {FILE}.",
-    ).parse_args()
     files = publish(FOLDER)
     sources = dbt_sources()
     files[FILE] = not FILE.exists() or FILE.read_text("utf-8") != sources
@@ -22,4 +20,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     with reported():
-        main()
+        app()

@@ -4,7 +4,6 @@ A name says exactly what is accepted. So a command that stays in a crontab accep
 when it was written, once, and nothing that is missing later.
 """
 
-import argparse
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ class NamedGap(NamedTuple):
     @classmethod
     def of(cls, text: str) -> "NamedGap":
         if not (found := re.fullmatch(r"([\w.-]+)/(\d+):(\d+)-(\d+)", text)):
-            raise argparse.ArgumentTypeError(f"{text!r} is not TOPIC/PARTITION:FIRST-LAST")
+            raise ValueError(f"{text!r} is not TOPIC/PARTITION:FIRST-LAST")
         topic, *numbers = found.groups()
         return cls(topic, *map(int, numbers))
 
@@ -46,7 +45,7 @@ class NamedTopic(NamedTuple):
     @classmethod
     def of(cls, text: str) -> "NamedTopic":
         if not (found := re.fullmatch(r"([\w.-]+):(\d+):([\w-]+)", text)):
-            raise argparse.ArgumentTypeError(f"{text!r} is not TOPIC:NUMBER:ID")
+            raise ValueError(f"{text!r} is not TOPIC:NUMBER:ID")
         topic, generation, topic_id = found.groups()
         return cls(topic, int(generation), topic_id)
 
@@ -68,5 +67,5 @@ def command(gaps: Iterable[NamedGap], topics: Iterable[NamedTopic]) -> str:
     words = [COMMAND]
     for option, names in (("--accept-gap", gaps), ("--accept-new-topic", topics)):
         if texts := [str(name) for name in names]:
-            words += [option, *texts]
+            words += [word for text in texts for word in (option, text)]
     return " ".join([*words, '--why "..."'])

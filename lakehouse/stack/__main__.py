@@ -8,13 +8,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lakehouse.console import command_line
 from lakehouse.errors import reported
 from lakehouse.stack import artifacts, class_archive, processes
 from lakehouse.stack.home import BIN, FOREIGN, Home, StackSettings
 
-app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__
-)
+app = command_line(__doc__)
 console = Console(stderr=True, highlight=False)
 
 

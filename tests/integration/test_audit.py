@@ -472,12 +472,11 @@ def failed_job(spark, settings, ingested, monkeypatch, capsys):
     """jobs/audit.py with these words, in the session of the tests; what it prints."""
 
     def run(*words: str) -> str:
-        monkeypatch.setattr("sys.argv", ["audit.py", *words])
+        monkeypatch.setattr("lakehouse.job.run", lambda _, job: job(spark, settings))
         script = runpy.run_path(f"{REPOSITORY}/jobs/audit.py")
-        options = script["parse"]()
         capsys.readouterr()
         with pytest.raises(SystemExit, match="1"):
-            script["main"](options, spark, settings)
+            script["app"](words, standalone_mode=False)
         return capsys.readouterr().out
 
     return run

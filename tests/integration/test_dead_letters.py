@@ -344,11 +344,10 @@ def job(spark, settings, monkeypatch, capsys):
     """jobs/dead_letters.py with these words, in the session of the tests; what it prints."""
 
     def run(*words: str) -> str:
-        monkeypatch.setattr("sys.argv", ["dead_letters.py", *words])
+        monkeypatch.setattr("lakehouse.job.run", lambda _, job: job(spark, settings))
         script = runpy.run_path(f"{REPOSITORY}/jobs/dead_letters.py")
-        options = script["parse"]()
         capsys.readouterr()
-        script["main"](options, spark, settings)
+        script["app"](words, standalone_mode=False)
         return capsys.readouterr().out
 
     return run

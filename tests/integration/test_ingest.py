@@ -187,7 +187,7 @@ def test_a_missing_topic_is_named(settings):
 
 def test_an_unknown_option_and_a_missing_environment_end_with_one_line(command, monkeypatch):
     unknown = command("spark-submit", "jobs/ingest.py", "--no-such-option", exit_code=2)
-    assert "unrecognized arguments: --no-such-option" in unknown.stdout
+    assert "No such option: --no-such-option" in unknown.stdout
     monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS")
     unset = command("spark-submit", "jobs/ingest.py", exit_code=1)
     assert "Not set in the environment: KAFKA_BOOTSTRAP_SERVERS. For the" in unset.stdout

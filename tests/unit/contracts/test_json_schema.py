@@ -432,10 +432,9 @@ def test_a_published_file_that_is_no_json_is_named(tmp_path):
 def test_the_command_says_what_it_wrote(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "FOLDER", tmp_path)
     monkeypatch.setattr(command, "FILE", tmp_path / "sources.yml")
-    monkeypatch.setattr("sys.argv", ["contracts"])
-    command.main()
+    command.app([], standalone_mode=False)
     (tmp_path / "user-events.v1.json").unlink()
-    command.main()
+    command.app([], standalone_mode=False)
     assert capsys.readouterr().out.splitlines() == [
         f"written   {tmp_path}/product-metadata.v1.json",
         f"written   {tmp_path}/user-events.v1.json",

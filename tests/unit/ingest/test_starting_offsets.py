@@ -1,5 +1,4 @@
 import logging
-from argparse import ArgumentTypeError
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -258,5 +257,5 @@ def test_a_command_that_stays_in_a_crontab_accepts_what_it_names_once(caplog, mo
 
 @pytest.mark.parametrize("text", ["user-events/0", "user-events/0:5", "why not", "a/b:1-2"])
 def test_an_acceptance_that_names_no_range_is_refused(text):
-    with pytest.raises(ArgumentTypeError, match="is not TOPIC/PARTITION:FIRST-LAST"):
+    with pytest.raises(ValueError, match="is not TOPIC/PARTITION:FIRST-LAST"):
         NamedGap.of(text)
