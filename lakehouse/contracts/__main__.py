@@ -2,7 +2,7 @@
 
 from lakehouse.console import as_help, command_line
 from lakehouse.contracts.dbt_sources import FILE, dbt_sources
-from lakehouse.contracts.schema import FOLDER, publish
+from lakehouse.contracts.json_schema import FOLDER, publish
 from lakehouse.errors import reported
 
 app = command_line()

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.contracts.document import UNREADABLE, digits, keys_inside, read_json
 from lakehouse.contracts.parse import EVENT_WINDOW_AHEAD, EVENT_WINDOW_START, unknown_fields
 from lakehouse.contracts.rejection import MAX_DEPTH, MAX_VALUE_BYTES
+from lakehouse.contracts.strict_json import UNREADABLE, digits, keys_inside, read_json
 from lakehouse.contracts.value_columns import Convert, convert, decoded_as
 
 if TYPE_CHECKING:

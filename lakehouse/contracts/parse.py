@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import inspect
 
-from lakehouse.contracts.document import checked_document, digits
 from lakehouse.contracts.rejection import UNKNOWN_VALUE, Rejected
+from lakehouse.contracts.strict_json import checked_document, digits
 from lakehouse.contracts.value_types import Price, kind_of
 
 if TYPE_CHECKING:
