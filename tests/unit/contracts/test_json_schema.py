@@ -15,8 +15,9 @@ from shop import PRODUCT_METADATA, USER_EVENTS
 
 from lakehouse.contracts import CONTRACTS, Rejected
 from lakehouse.contracts import __main__ as command
+from lakehouse.contracts.compatibility import incompatibilities
 from lakehouse.contracts.dbt_sources import FILE, dbt_sources
-from lakehouse.contracts.json_schema import FOLDER, incompatibilities, json_schema, publish
+from lakehouse.contracts.json_schema import FOLDER, json_schema, publish
 from lakehouse.contracts.value_types import Id, Instant, Price
 from lakehouse.errors import LakehouseError
 from lakehouse.tables.definitions import TABLES
