@@ -25,19 +25,19 @@ chaos: $(READY) ## Kill ingests at random while events come, then prove that eac
 	@KILLS=$(KILLS) EVENTS=$(EVENTS) $(BIN)/python -m pytest tests/faults/test_chaos.py
 
 bench: $(READY) ## What an event costs beside Kafka Connect, plain Spark and a loop: one quick round
-	@$(BIN)/python bench/throughput.py
+	@$(BIN)/python -m bench.throughput
 
 bench-full: $(READY) ## The same with 4 M events in three rounds
-	@$(BIN)/python bench/throughput.py --events 4000000 --rounds 3 --name full
+	@$(BIN)/python -m bench.throughput --events 4000000 --rounds 3 --name full
 
 bench-curves: $(READY) ## What an event costs by backlog, partitions, bad messages, cores and table
-	@$(BIN)/python bench/curves.py
+	@$(BIN)/python -m bench.curves
 
 bench-shapes: $(READY) ## What 1,000 partitions, 20,000 days and messages of 100 kB take (30 GB of disk)
-	@$(BIN)/python bench/shapes.py
+	@$(BIN)/python -m bench.shapes
 
 bench-marts: $(READY) ## What dbt build takes at 1 M and 10 M events: full, one late event, nothing new
-	@$(BIN)/python bench/marts.py
+	@$(BIN)/python -m bench.marts
 
 up down status env: $(READY) ## The local stack; eval "$$(make -s env)" lets your own tools join it
 	@$(BIN)/python -m lakehouse.stack $@

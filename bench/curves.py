@@ -1,6 +1,6 @@
 """Kafka -> ingest, with more and other messages, cores and tables: how its cost grows.
 
-python bench/curves.py [--unit 1000000] [--curves backlog,cores] [--name curves]
+python -m bench.curves [--unit 1000000] [--curves backlog,cores] [--name curves]
 """
 
 import signal
@@ -8,15 +8,15 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
-import results
 import typer
-from chart import Bar, page
-from engines import ENGINES, OURS
-from measure import Run, measure
-from place import Place
-from produce import PARTITIONS, produce
-from services import console, services
 
+from bench import results
+from bench.chart import Bar, page
+from bench.engines import ENGINES, OURS
+from bench.measure import Run, measure
+from bench.place import Place
+from bench.produce import PARTITIONS, produce
+from bench.services import console, services
 from lakehouse.errors import LakehouseError, reported
 
 (INGEST,) = (engine for engine in ENGINES if engine.name == OURS)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from peers import kafka_connect
-from peers.table import DATA, NAME, catalog, create
-from place import Place, paths, tally
-from produce import Expected
 
+from bench.peers import kafka_connect
+from bench.peers.table import DATA, NAME, catalog, create
+from bench.place import Place, paths, tally
+from bench.produce import Expected
 from lakehouse.contracts.topics.user_events import CONTRACT as USER_EVENTS
 from lakehouse.stack import class_archive
 from lakehouse.stack.home import REPOSITORY
@@ -95,7 +95,7 @@ ENGINES = (
     Engine("spark-native", _spark_native, _create_table),
     Engine(
         "pyiceberg",
-        lambda place: ["python", f"{PEERS}/pyiceberg_loop.py", str(place.catalog_file)],
+        lambda place: ["python", "-m", "bench.peers.pyiceberg_loop", str(place.catalog_file)],
         _create_table,
     ),
 )

@@ -1,6 +1,6 @@
 """Staged events -> marts by dbt on Trino: what a build, a late event and one user's day cost.
 
-python bench/marts.py [--sizes 1000000,10000000] [--a-day 70000] [--ingests 1] [--days-back 10]
+python -m bench.marts [--sizes 1000000,10000000] [--a-day 70000] [--ingests 1] [--days-back 10]
 """
 
 import signal
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import results
 import typer
-from chart import Bar, page
-from events import A_DAY
-from services import console, stack
-from warehouse import Built, Warehouse
 
+from bench import results
+from bench.chart import Bar, page
+from bench.events import A_DAY
+from bench.services import console, stack
+from bench.warehouse import Built, Warehouse
 from lakehouse.errors import reported
 
 

@@ -4,11 +4,10 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from account import Cost, Job
-from engines import Engine
-from place import Contents, Place, contents
-from produce import Expected
-
+from bench.account import Cost, Job
+from bench.engines import Engine
+from bench.place import Contents, Place, contents
+from bench.produce import Expected
 from lakehouse.stack.home import REPOSITORY
 
 # What the slowest engine needs on a busy machine, and twice that.

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 
-from events import A_DAY, message, user_events
-
+from bench.events import A_DAY, message, user_events
 from generator.faults import spoiled
 from generator.messages import Message
 from generator.progress import Progress

@@ -11,11 +11,12 @@ from statistics import median
 from typing import Any
 
 import psutil
-from account import own_cgroup
-from chart import Bar, page
-from measure import RESULTS, Run
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+
+from bench.account import own_cgroup
+from bench.chart import Bar, page
+from bench.measure import RESULTS, Run
 
 RATE = "events_per_cpu_second"
 HEADINGS = (

@@ -1,6 +1,5 @@
-"""A temporary LAKEHOUSE_HOME -> the services and the session of a bench, each as a context."""
+"""A temporary LAKEHOUSE_HOME -> the services of a bench, each as a context."""
 
-import os
 import shutil
 import sys
 import tempfile
@@ -8,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyspark.sql import SparkSession
 from rich.console import Console
 
 from lakehouse.stack import artifacts, class_archive, processes
@@ -73,14 +71,3 @@ def stack(prefix: str) -> Iterator[Home]:
             yield home
         finally:
             processes.down(home, console.print)
-
-
-@contextmanager
-def session(home: Home) -> Iterator[SparkSession]:
-    home.write_spark_conf()
-    os.environ.update(home.environment)
-    spark = SparkSession.builder.master("local[2]").appName("bench").getOrCreate()
-    try:
-        yield spark
-    finally:
-        spark.stop()

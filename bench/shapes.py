@@ -1,6 +1,6 @@
 """Kafka -> ingest, with loads of unusual shape: many partitions, many days, large messages.
 
-python bench/shapes.py [--shapes days,large] [--share 0.1]
+python -m bench.shapes [--shapes days,large] [--share 0.1]
 """
 
 import signal
@@ -12,13 +12,13 @@ from random import Random
 from typing import Annotated
 
 import typer
-from engines import ENGINES, OURS
-from events import FIRST_DAY, message, user_events
-from measure import Run, measure
-from place import Place
-from produce import PARTITIONS, Expected
-from services import console, services
 
+from bench.engines import ENGINES, OURS
+from bench.events import FIRST_DAY, message, user_events
+from bench.measure import Run, measure
+from bench.place import Place
+from bench.produce import PARTITIONS, Expected
+from bench.services import console, services
 from generator.messages import Message
 from generator.progress import Progress
 from generator.publish import Publisher, connect, create_topics

@@ -1,6 +1,6 @@
 """Kafka -> ingest and its peers, each on empty tables of its own: what an event costs.
 
-python bench/throughput.py [--events 1000000] [--rounds 1] [--engines A,B] [--name NAME]
+python -m bench.throughput [--events 1000000] [--rounds 1] [--engines A,B] [--name NAME]
 """
 
 import signal
@@ -8,14 +8,14 @@ import sys
 from random import Random
 from typing import Annotated
 
-import results
 import typer
-from engines import ENGINES, OURS, Engine
-from measure import Run, measure
-from place import Place
-from produce import Expected, produce
-from services import console, services
 
+from bench import results
+from bench.engines import ENGINES, OURS, Engine
+from bench.measure import Run, measure
+from bench.place import Place
+from bench.produce import Expected, produce
+from bench.services import console, services
 from lakehouse.errors import LakehouseError, reported
 from lakehouse.stack.home import Home
 

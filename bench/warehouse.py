@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from account import Job
-from events import FIRST_DAY, message, user_events
-from produce import PARTITIONS, Expected, produce
-
+from bench.account import Job
+from bench.events import FIRST_DAY, message, user_events
+from bench.produce import PARTITIONS, Expected, produce
 from generator.messages import Message, encode
 from generator.progress import Progress
 from generator.publish import Publisher, connect, create_topics

@@ -4,9 +4,9 @@ import string
 from pathlib import Path
 
 from confluent_kafka.admin import NewTopic
-from peers.table import NAME
-from place import Place
 
+from bench.peers.table import NAME
+from bench.place import Place
 from generator.publish import connect
 from lakehouse.contracts.topics.user_events import CONTRACT as USER_EVENTS
 from lakehouse.stack.artifacts import folder

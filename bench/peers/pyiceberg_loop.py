@@ -2,7 +2,7 @@
 
 The ceiling: no bookmark, no check, no dead letter; a crash between two commits doubles or loses.
 
-python bench/peers/pyiceberg_loop.py CATALOG_FILE
+python -m bench.peers.pyiceberg_loop CATALOG_FILE
 """
 
 import io
@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.json as pj
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from pyiceberg.io.pyarrow import schema_to_pyarrow
-from table import NAME, SCHEMA, catalog
+
+from bench.peers.table import NAME, SCHEMA, catalog
 
 TOPIC = "user-events"
 ROWS_PER_COMMIT = 500_000

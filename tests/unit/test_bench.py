@@ -6,20 +6,17 @@ import xml.etree.ElementTree as ET
 from decimal import Decimal
 from types import SimpleNamespace
 
-import account
-import chart
-import engines
-import place
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import results
-from account import Cost
-from chart import Bar
-from measure import Run
-from place import Contents
-from produce import Expected
 from pyarrow import fs
+
+from bench import account, chart, engines, place, results
+from bench.account import Cost
+from bench.chart import Bar
+from bench.measure import Run
+from bench.place import Contents
+from bench.produce import Expected
 
 # A parent that waits for nobody, its child, and a grandchild that outlives both; each computes for
 # 0.3 s, and rests long enough to be seen.

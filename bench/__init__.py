@@ -1,0 +1,1 @@
+"""What the lakehouse costs, beside other engines and by shape of load: `make bench`."""
