@@ -4,9 +4,8 @@ A message that is not certain is not rejected here: `parse` takes it, alone, and
 check may doubt a good message, and must never pass a bad one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, reduce
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -23,6 +22,10 @@ if TYPE_CHECKING:
     from lakehouse.contracts.contract import Contract, Requirement
 
 
+# Less than any number of keys.
+_CLOSER_LOOK = -(2**32)
+
+
 class Accepted(NamedTuple):
     """Indices of accepted records, and one array per contract column for these alone."""
 
@@ -33,11 +36,18 @@ class Accepted(NamedTuple):
 class _Read(NamedTuple):
     """Messages whose JSON and whose top-level types are in order, side by side."""
 
-    indices: list[int]
-    messages: list[Any]
+    # Values of the top-level fields, by field and message.
+    columns: Sequence[Sequence[Any]]
     # Of each known field of the embedded document, what it is in each message: None where absent.
     embedded: list[list[Any]]
-    extras: list[str | None]
+    # Number of a message -> its fields that the contract does not know.
+    extras: dict[int, str | None]
+    # Indices of the other messages.
+    others: list[int]
+
+
+class _NotCertain(Exception):  # noqa: N818 (an outcome, not a failure)
+    """A message that needs a closer look."""
 
 
 class FastPath:
@@ -77,24 +87,28 @@ class FastPath:
         """
         absent: list[None] = []
         default = msgspec.field(default_factory=lambda: absent.append(None))
-        fields: list[Any] = [
-            (field.name, decoded_as(field.type)) + (() if field.required else (default,))
-            for field in msgspec.structs.fields(self._contract.payload)
-        ]
+        fields: list[Any] = []
+        for field in msgspec.structs.fields(self._contract.payload):
+            if field.name in self._contract.embedded:
+                fields.append(("_document", msgspec.Raw, msgspec.field(name=field.name)))
+            elif field.required:
+                fields.append((field.name, decoded_as(field.type)))
+            else:
+                fields.append((field.name, decoded_as(field.type), default))
         message = msgspec.defstruct("_Message", fields, kw_only=True, gc=False)
         return msgspec.json.Decoder(message, float_hook=digits).decode, absent
 
     def __call__(self, records: pa.RecordBatch) -> Accepted:
         contract = self._contract
-        read = self._read(records["value"])
-        indices = np.array(read.indices, np.int64)
+        read = self._read(records["value"].fill_null(b""))
+        indices = np.delete(np.arange(len(records)), read.others)
         kept = records.select(["key", "timestamp"])
         if len(indices) < len(records):
             kept = kept.take(pa.array(indices))
         columns: dict[str, pa.Array] = {}
         certain: list[pa.Array] = []
-        for name, convert_all in self._columns:
-            columns[name], *are_right = convert_all([*map(attrgetter(name), read.messages)])
+        for (name, convert_all), values in zip(self._columns, read.columns, strict=True):
+            columns[name], *are_right = convert_all(values)
             certain += are_right
         for (document, name, convert_all), values in zip(
             self._embedded_columns, read.embedded, strict=True
@@ -106,7 +120,10 @@ class FastPath:
         columns[contract.time] = at
         certain.append(_in_window(at, kept["timestamp"]))
         certain.append(_is_key(columns[contract.key], kept["key"]))
-        arrays = [*columns.values(), pa.array(read.extras, pa.string())]
+        extras = pa.nulls(len(indices), pa.string())
+        if read.extras:
+            extras = pa.array(map(read.extras.get, range(len(indices))), pa.string())
+        arrays = [*columns.values(), extras]
         if contract.tombstones:
             arrays.insert(-1, pa.repeat(False, len(indices)))
         is_certain = reduce(pc.and_, certain)
@@ -116,43 +133,47 @@ class FastPath:
         return Accepted(indices, arrays)
 
     def _read(self, values: pa.BinaryArray) -> _Read:
-        # Each line here costs every message: a call in Python alone is 0.05 us.
-        (decode, absent), fields = self._decoder, len(self._columns)
-        document_of: Any = None
-        for name in self._contract.embedded:
-            document_of = attrgetter(name)
-        names = [name for _, name, _ in self._embedded_columns]
-        indices, messages, embedded, extras = read = _Read([], [], [[] for _ in names], [])
-        appends = [(name, column.append) for name, column in zip(names, embedded, strict=True)]
+        # Each line of the loop costs every message: a call in Python alone is 0.05 us.
+        decode, absent = self._decoder
+        as_tuple, has_document = msgspec.structs.astuple, bool(self._contract.embedded)
+        embedded: list[list[Any]] = [[] for _ in self._embedded_columns]
+        appends = [
+            (name, column.append)
+            for (_, name, _), column in zip(self._embedded_columns, embedded, strict=True)
+        ]
+        messages: list[tuple[Any, ...]] = []
+        extras: dict[int, str | None] = {}
+        others: list[int] = []
         document: Any = {}
-        for index, (value, keys) in enumerate(zip(values.to_pylist(), _keys(values), strict=True)):
-            if not keys:
-                continue
+        more_keys = (_keys(values) - len(self._columns)).tolist()
+        for value, more in zip(values.to_pylist(), more_keys, strict=True):
             try:
                 message = decode(value)
-                if document_of:
-                    document = read_json(document_of(message))
+                if has_document:
+                    document = read_json(message._document)
                     if type(document) is not dict:
-                        continue
-                distinct = fields + len(document)
+                        raise _NotCertain
                 if absent:
-                    distinct -= len(absent)
-                extra = None
-                if keys != distinct and keys != distinct + keys_inside(document):
-                    if keys != keys_inside([read_json(value)]):
-                        continue
-                    extra = unknown_fields(value, self._contract.payload)
-            except UNREADABLE:
-                continue
-            finally:
-                if absent:
+                    more += len(absent)
                     absent.clear()
-            indices.append(index)
-            messages.append(message)
-            extras.append(extra)
+                if more != len(document) and more != len(document) + keys_inside(document):
+                    extras[len(messages)] = self._extra(value, more)
+            except (*UNREADABLE, _NotCertain):
+                absent.clear()
+                others.append(len(messages) + len(others))
+                continue
+            messages.append(as_tuple(message))
+            get = document.get
             for name, append in appends:
-                append(document.get(name))
-        return read
+                append(get(name))
+        columns = [*zip(*messages, strict=True)] or [()] * len(self._columns)
+        return _Read(columns, embedded, extras, others)
+
+    def _extra(self, value: bytes, more_keys: int) -> str | None:
+        """Return the unknown fields of a message, if they are why it has more keys."""
+        if more_keys < _CLOSER_LOOK // 2 or value.count(b'":') != keys_inside([read_json(value)]):
+            raise _NotCertain
+        return unknown_fields(value, self._contract.payload)
 
 
 def _is_met(requirement: "Requirement", columns: dict[str, pa.Array]) -> pa.Array:
@@ -162,11 +183,11 @@ def _is_met(requirement: "Requirement", columns: dict[str, pa.Array]) -> pa.Arra
     return pc.or_(pc.invert(asks), are_there)
 
 
-def _keys(messages: pa.BinaryArray) -> list[int]:
+def _keys(messages: pa.BinaryArray) -> np.ndarray:
     """How often `":` stands in each message: at least once for each key of its objects.
 
-    0 where the message needs a closer look: too large or perhaps too deep, or with blanks before
-    a colon, which would hide a key. Where as many distinct keys are found, none stands twice.
+    _CLOSER_LOOK where the message needs one: too large or perhaps too deep, or with blanks before a
+    colon, which would hide a key. Where as many distinct keys are found, none stands twice.
     """
     _, offsets_buffer, bytes_buffer = messages.buffers()
     first, count = messages.offset, len(messages)
@@ -181,10 +202,12 @@ def _keys(messages: pa.BinaryArray) -> list[int]:
     before = text[before_colons]
     keys = per_message(before_colons[before == ord('"')])
     blanks = per_message(before_colons[before <= ord(" ")])
-    brackets = sum(per_message(np.flatnonzero(text == ord(bracket))) for bracket in "{[")
-    keys[(np.diff(offsets) > MAX_VALUE_BYTES) | (blanks > 0) | (brackets > MAX_DEPTH)] = 0
-    found: list[int] = keys.tolist()
-    return found
+    # The one is the other plus 32.
+    brackets = per_message(np.flatnonzero(text | 32 == ord("{")))
+    keys[(np.diff(offsets) > MAX_VALUE_BYTES) | (blanks > 0) | (brackets > MAX_DEPTH)] = (
+        _CLOSER_LOOK
+    )
+    return keys
 
 
 def _is_key(ids: pa.Array, keys: pa.Array) -> pa.Array:

@@ -1,7 +1,8 @@
 """Values of a field, as msgspec decodes them -> a column of staging, by the field's type."""
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,7 @@ from lakehouse.contracts.value_types import (
 )
 
 # Values, None where absent -> a column; and, if msgspec has not checked them, where they are right.
-Convert = Callable[[list[Any]], tuple[pa.Array, ...]]
+Convert = Callable[[Sequence[Any]], tuple[pa.Array, ...]]
 _Checked = tuple[pa.Array, pa.Array]
 
 _PRICE = f"^[0-9]{{1,{PRICE_INTEGER_DIGITS}}}([.][0-9]{{1,{PRICE_SCALE}}})?$"
@@ -51,7 +52,7 @@ def convert(field: msgspec.structs.FieldInfo, is_checked: bool) -> Convert:
     return convert_all
 
 
-def _converter(field: msgspec.structs.FieldInfo) -> Callable[[list[Any]], _Checked]:
+def _converter(field: msgspec.structs.FieldInfo) -> Convert:
     match kind_of(field.type)[0]:
         case inspect.CustomType(cls=cls):
             return _prices if cls is Price else _instants
@@ -66,19 +67,19 @@ def _converter(field: msgspec.structs.FieldInfo) -> Callable[[list[Any]], _Check
     raise TypeError(f"{field.name}: no column is made of {field.type}")
 
 
-def _only(values: list[Any], type_: type) -> bool:
+def _only(values: Sequence[Any], type_: type) -> bool:
     """Whether these are values of the type, or absent."""
     return set(map(type, values)) <= {type_, types.NoneType}
 
 
-def _texts(documents: list[msgspec.Raw]) -> pa.Array:
+def _texts(documents: Sequence[msgspec.Raw]) -> pa.Array:
     """Put together at once, which costs a tenth of an object for each."""
     ends = np.cumsum([0, *map(len, documents)], dtype=np.int32)
     buffers = pa.py_buffer(ends), pa.py_buffer(b"".join(documents))
     return pa.StringArray.from_buffers(len(documents), *buffers)
 
 
-def _strings(shortest: int, values: list[Any]) -> _Checked:
+def _strings(shortest: int, values: Sequence[Any]) -> _Checked:
     # A half surrogate has no UTF-8; msgspec makes none.
     are_right = [
         value is None or (type(value) is str and len(value) >= shortest) for value in values
@@ -87,32 +88,32 @@ def _strings(shortest: int, values: list[Any]) -> _Checked:
     return pa.array(texts, pa.string()), pa.array(are_right, pa.bool_())
 
 
-def _listed(listed: pa.Array, values: list[Any]) -> _Checked:
+def _listed(listed: pa.Array, values: Sequence[Any]) -> _Checked:
     column, is_text = _strings(0, values)
     return column, pc.and_(is_text, pc.or_(column.is_null(), pc.is_in(column, listed)))
 
 
-def _booleans(values: list[Any]) -> _Checked:
+def _booleans(values: Sequence[Any]) -> _Checked:
     are_right = [value is None or type(value) is bool for value in values]
     flags = [flag if right else None for flag, right in zip(values, are_right, strict=True)]
     return pa.array(flags, pa.bool_()), pa.array(are_right, pa.bool_())
 
 
-def _integers(low: int, high: int, type_: pa.DataType, values: list[Any]) -> _Checked:
-    wrong = low - 1
-    if not _only(values, int):
-        values = [value if value is None or type(value) is int else wrong for value in values]
-    try:
-        column = pa.array(values, pa.int64())
-    except OverflowError:  # one of them has more than 64 bits
-        values = [value if value is None or low <= value <= high else wrong for value in values]
-        column = pa.array(values, pa.int64())
-    is_right = pc.and_(pc.greater_equal(column, low), pc.less_equal(column, high))
-    is_right = is_right.fill_null(True)
-    return pc.if_else(is_right, column, None).cast(type_), is_right
+def _integers(
+    low: int, high: int, type_: pa.DataType, values: Sequence[Any]
+) -> tuple[pa.Array, ...]:
+    if _only(values, int):
+        with suppress(OverflowError, pa.ArrowInvalid):  # one of them has too many bits
+            column = pa.array(values, type_)
+            least, most = pc.min_max(column).as_py().values()
+            if least is None or (low <= least and most <= high):
+                return (column,)
+    are_right = [value is None or (type(value) is int and low <= value <= high) for value in values]
+    numbers = [number if right else None for number, right in zip(values, are_right, strict=True)]
+    return pa.array(numbers, type_), pa.array(are_right, pa.bool_())
 
 
-def _instants(values: list[str | None]) -> _Checked:
+def _instants(values: Sequence[str | None]) -> _Checked:
     try:
         texts = pa.array(values, pa.string())
     except pa.ArrowException:  # one of them is no text
@@ -133,16 +134,14 @@ def _instant(text: str | None) -> Instant | None:
         return None
 
 
-def _prices(values: list[Any]) -> _Checked:
-    if not _only(values, bytes):
-        values = [_digits(value) for value in values]
+def _prices(values: Sequence[Any]) -> _Checked:
+    """From numbers as read_json returns them."""
+    kinds = set(map(type, values))
+    if int in kinds:
+        values = [b"%d" % value if type(value) is int else value for value in values]
+    if not kinds <= {bytes, int, types.NoneType}:
+        # An empty text, for what is no number, is no price.
+        values = [value if value is None or type(value) is bytes else b"" for value in values]
     texts = pa.array(values, pa.string())
     is_price = pc.match_substring_regex(texts, _PRICE).fill_null(True)
     return pc.if_else(is_price, texts, None).cast(PRICE), is_price
-
-
-def _digits(value: Any) -> bytes | None:
-    """Of a number as read_json returns it; for another value a text that is no price."""
-    if type(value) is int:
-        return b"%d" % value
-    return value if value is None or type(value) is bytes else b""
