@@ -70,6 +70,7 @@ def settings_table() -> str:
 
 
 def load_settings() -> Settings:
+    """Return the settings in the environment; LakehouseError names those missing or wrong."""
     try:
         return Settings()
     except ValidationError as error:

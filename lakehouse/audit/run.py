@@ -99,7 +99,15 @@ class Audit:
 def audit(
     spark: SparkSession, settings: Settings, is_full: bool = False, ledger: Path | None = None
 ) -> Audit:
-    """Compare everything; where it holds, note in ops.audits how far. A ledger makes it full."""
+    """Compare the offsets of Kafka, raw, staging, dead letters and duplicates with each other.
+
+    Where all holds, ops.audits notes how far, and the next audit begins there unless it is to be
+    full, or others than our jobs have changed a table since. `ledger` is a file of JSON lines
+    {topic, partition, offset, sha256} of what a producer had acknowledged; it makes the audit full.
+
+    Returns the counts and the findings; nothing is repaired. Raises LakehouseError while an ingest
+    runs, and where Kafka or the store can't be read.
+    """
     create_missing(spark)
     is_full = is_full or ledger is not None
     damaged = [finding for table in TABLES for finding in _damaged(spark, table)]

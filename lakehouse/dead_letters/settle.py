@@ -51,7 +51,11 @@ def replay(
     """Hold open letters against the contracts of today, and against the events of their days.
 
     Those that pass are staged and marked, in this order: after a crash between the two the next
-    replay finds them staged, and marks them. The others get their new verdict.
+    replay finds them staged, and marks them. The others get their new verdict. An id is looked up
+    in the days up to `horizon` from its own. `check_locks` raises LakehouseError once the lock of a
+    topic is lost, which `writer_locks` gives.
+
+    Returns one result per topic, with counts of letters.
     """
     letters = selection.of(dead_letters(spark)).where(IS_OPEN)
     return [
@@ -142,7 +146,10 @@ def discard(
     dry_run: bool,
     check_locks: Callable[[], None],
 ) -> int:
-    """Settle open letters as never to be staged; returns how many."""
+    """Settle open letters as never to be staged, with a reason that stays in each.
+
+    `check_locks` is that of `replay`. Returns how many letters were settled, or would be.
+    """
     letters = selection.of(dead_letters(spark)).where(IS_OPEN)
     if dry_run:
         count = letters.count()

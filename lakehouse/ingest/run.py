@@ -32,10 +32,16 @@ def ingest(
     settings: Settings,
     acceptance: Acceptance = NOTHING,
 ) -> list[TopicReport]:
-    """Take in everything that both topics hold now, and stop.
+    """Take in everything that all topics hold now, and stop.
 
     Each run begins where the tables end. Spark's checkpoint lives as long as the run: there is
-    none that could be lost, grow old or disagree with the tables.
+    none that could be lost, grow old or disagree with the tables. What can pass is tried again, for
+    `settings.retry_seconds` without progress at most.
+
+    Returns one report per topic, in the order of CONTRACTS, with its counts of messages. Raises
+    LakehouseError, with the way on, if a topic is missing, has lost messages, is another than
+    before or has another writer, or if more messages break the contract than is allowed; then no
+    message of the batch is in any table, and those before it are in all.
     """
     names = [contract.topic for contract in CONTRACTS]
     reports = [TopicReport(name) for name in names]

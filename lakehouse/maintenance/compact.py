@@ -22,7 +22,10 @@ class Compacted:
 
 
 def compact(spark: SparkSession) -> list[Compacted]:
-    """Merge small files of a partition, and those with deleted rows; all answers stay the same."""
+    """Merge small files of a partition, and those with deleted rows; all answers stay the same.
+
+    Returns how many files became how many, by table. May run beside an ingest.
+    """
     results = []
     for table in TABLES:
         row = spark.sql(

@@ -35,7 +35,11 @@ class Expired:
 
 
 def expire(spark: SparkSession, older_than: timedelta) -> list[Expired]:
-    """Drop snapshots that are older, but keep the newest ten, and bookmarks whatever their age."""
+    """Drop snapshots that are older, but keep the newest ten, and bookmarks whatever their age.
+
+    Returns how many files went, by table. Raises LakehouseError, before anything is deleted, if
+    this machine's clock and the store's are more than five minutes apart.
+    """
     before = checked_now(spark) - older_than
     return [_expire(spark, table, before) for table in TABLES]
 

@@ -67,11 +67,17 @@ REPORTED = [f.name for f in fields(RawReplay) if f.name not in ("topic", "unchan
 def replay(
     spark: SparkSession, settings: Settings, topic: str, asked: Asked, dry_run: bool = False
 ) -> RawReplay:
-    """Bring the tables to what raw and the contract say of the messages that are asked for.
+    """Bring a topic's tables to what raw and the contract say of the messages that are asked for.
 
-    Only what differs is committed, so a replay that was interrupted is run again and goes on.
+    Only what differs is committed, so a replay that was interrupted is run again and goes on. With
+    `dry_run` nothing is committed, and the counts are of what would be.
+
+    Returns counts of messages. Raises ValueError for a topic without a contract, and LakehouseError
+    if the topic has another writer or its tables were changed meanwhile.
     """
-    (contract,) = (each for each in CONTRACTS if each.topic == topic)
+    contract = next((each for each in CONTRACTS if each.topic == topic), None)
+    if contract is None:
+        raise ValueError(f"{topic} has no contract in lakehouse/contracts/topics")
     topics = [] if dry_run else [topic]
     with writer_locks(spark, topics, settings.writer_lease_seconds) as check_locks:
         create_missing(spark)

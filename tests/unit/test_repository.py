@@ -1,6 +1,8 @@
 """Rules that hold for the tree as a whole."""
 
 import ast
+import inspect
+import pkgutil
 import re
 import subprocess
 from collections.abc import Iterator
@@ -89,6 +91,15 @@ def test_the_documented_reasons_of_a_dead_letter_are_those_of_the_decoder():
     documented = (REPOSITORY / "docs/contracts/README.md").read_text()
     rules = re.findall(r"^\| ([A-Z0-9_]+) \| (.*) \|$", documented, re.MULTILINE)
     assert rules == list(RULES.items())
+
+
+@pytest.mark.parametrize(
+    "name",
+    re.findall(r"^\| `([\w.]+)` \|", (REPOSITORY / "docs/python.md").read_text(), re.MULTILINE),
+)
+def test_what_is_documented_for_python_is_there_and_says_what_it_does(name):
+    found = pkgutil.resolve_name(name)
+    assert isinstance(found, tuple) or inspect.getdoc(found)
 
 
 @pytest.mark.parametrize(
