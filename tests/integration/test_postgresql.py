@@ -20,7 +20,7 @@ def test_both_engines_share_a_postgresql_catalog(database, tmp_path):
                 words, cwd=REPOSITORY, env=home.environment, capture_output=True, text=True
             )
             assert done.returncode == 0, done.stdout + done.stderr
-        report = re.search(r"user-events +500 +(\d+) +(\d+) +0 +0\n", done.stdout)
+        report = re.search(r"user-events +500 +(\d+) +(\d+) +0 +0 *\n", done.stdout)
         assert report
         staged, duplicate = map(int, report.groups())
         assert staged + duplicate == 500
