@@ -86,12 +86,15 @@ def _messages(
             yield found
         if answers:
             heard = time.monotonic()
-        elif time.monotonic() - heard > SILENCE_SECONDS:
-            raise TransientError(
-                f"Kafka gave no message of {topic}/{in_kafka(asked.partition)} from offset "
-                f"{position} for {SILENCE_SECONDS} s",
-                "Check the broker",
-            )
+        else:
+            _require_no_silence(heard, f"{topic}/{in_kafka(asked.partition)} from {position}")
+
+
+def _require_no_silence(heard: float, what: str) -> None:
+    if time.monotonic() - heard > SILENCE_SECONDS:
+        raise TransientError(
+            f"Kafka gave no message of {what} for {SILENCE_SECONDS} s", "Check the broker"
+        )
 
 
 def _require_asked_for(topic: str, asked: OffsetRange, position: int, found: list[Message]) -> None:
@@ -147,12 +150,7 @@ def peek(options: dict[str, Any], topic: str, offsets: dict[int, int]) -> dict[i
                 left.discard(partition)
                 consumer.incremental_unassign([TopicPartition(topic, partition)])
                 heard = time.monotonic()
-            if time.monotonic() - heard > SILENCE_SECONDS:
-                raise TransientError(
-                    f"Kafka gave no message of {len(left)} partitions of {topic} for "
-                    f"{SILENCE_SECONDS} s",
-                    "Check the broker",
-                )
+            _require_no_silence(heard, f"{len(left)} partitions of {topic}")
     finally:
         consumer.close()
     return found

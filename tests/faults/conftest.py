@@ -23,9 +23,7 @@ _numbers = count(1)
 @pytest.fixture(scope="session")
 def services(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultHome]:
     """A broker and a store that may be ended and started again."""
-    # Spark's JVM has its credentials from the environment, once.
-    like = {"ports": free_ports(list(home.ports)), "secret": os.environ["AWS_SECRET_ACCESS_KEY"]}
-    served = FaultHome(tmp_path_factory.mktemp("faults") / "services", "none", like)
+    served = _of_services(home, tmp_path_factory.mktemp("faults"))
     try:
         for service in (Kafka(served), ObjectStore(served)):
             processes.start(service, print)
@@ -38,10 +36,15 @@ def services(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
 @pytest.fixture
 def own_services(home: Home, tmp_path: Path) -> Iterator[FaultHome]:
     """Ports and folders for a broker and a store of a test's own, which it starts itself."""
-    like = {"ports": free_ports(list(home.ports)), "secret": os.environ["AWS_SECRET_ACCESS_KEY"]}
-    served = FaultHome(tmp_path / "services", "none", like)
+    served = _of_services(home, tmp_path)
     yield served
     processes.down(served, print)
+
+
+def _of_services(home: Home, path: Path) -> FaultHome:
+    # Spark's JVM has its credentials from the environment, once.
+    like = {"ports": free_ports(list(home.ports)), "secret": os.environ["AWS_SECRET_ACCESS_KEY"]}
+    return FaultHome(path / "services", "none", like)
 
 
 @pytest.fixture
