@@ -19,7 +19,7 @@ LINGER_SECONDS = 20
 
 
 def own_cgroup() -> Path | None:
-    """Where a group of version 2 can be made below the one of this process; None without one."""
+    """Return the control group (v2) below which another can be made; None if there is none."""
     with suppress(OSError, StopIteration):
         mounts = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
         mount = next(fields[1] for fields in mounts if fields[2] == "cgroup2")
@@ -34,7 +34,7 @@ def own_cgroup() -> Path | None:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a job, from its start until the last of its processes has ended."""
+    """Cost of a job, from its start until the last of its processes has ended."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -76,7 +76,7 @@ class Job:
         self._sampler.start()
 
     def finish(self, timeout: float, is_done: Callable[[], bool] | None = None) -> Cost:
-        """Until it ends, or is told to once it is done; what goes on for too long is killed."""
+        """Wait until the job ends, or end it once it is done; kill what goes on for too long."""
         deadline = time.monotonic() + timeout
         try:
             while self._process.is_running() and time.monotonic() < deadline:

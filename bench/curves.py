@@ -52,7 +52,7 @@ TITLES = {
 
 
 def run(point: Point, unit: int) -> Run:
-    """On services of its own, so that the disk holds one topic at a time."""
+    """Measure on services of its own, so that the disk holds one topic at a time."""
     master = f"local[{point.cores},4]"
     command = ["spark-submit", "--master", master, "jobs/ingest.py"]
     engine = replace(INGEST, command=lambda _place: command)

@@ -39,7 +39,7 @@ class Engine:
         return (0, 143) if self.is_endless else (0,)
 
     def problems(self, place: Place, expected: Expected) -> list[str]:
-        """Where the result is not what was produced; read by pyarrow from the files."""
+        """Compare the result with what was produced; pyarrow reads the files."""
         files = paths(place.table(self.table))
         rows, amount = tally(files, place.store, self.parent)
         found = [("rows", rows, expected.rows), ("price * quantity", amount, expected.amount)]
@@ -49,7 +49,7 @@ class Engine:
 
 
 def raw_bytes(place: Place) -> int:
-    """Of all values, as they were produced."""
+    """Sum the bytes of all values in raw."""
     total = 0
     for path in paths(place.table(raw_table(USER_EVENTS).name)):
         values = pq.read_table(path, filesystem=place.store, columns=["value"])["value"]
@@ -58,7 +58,7 @@ def raw_bytes(place: Place) -> int:
 
 
 def _create_our_tables(place: Place) -> None:
-    """By a job that makes those that are missing, and has nothing else to do here."""
+    """Run a job that makes missing tables, and has nothing else to do here."""
     place.write_spark_conf()
     command = ["spark-submit", "jobs/dead_letters.py", "summary"]
     subprocess.run(command, cwd=REPOSITORY, env=place.environment, check=True, capture_output=True)
@@ -71,7 +71,7 @@ def _create_table(place: Place) -> None:
 
 
 def _spark_native(place: Place) -> list[str]:
-    """Its work is the JVM's own, for which our options are not made."""
+    """Give Spark the options for work that is the JVM's own; ours are made for work in Python."""
     java = f"-XX:+UseParallelGC {class_archive.options(place.class_archive)}"
     script = f"{PEERS}/spark_native.py"
     return ["spark-submit", "--driver-java-options", java, script, f"{place.path}/checkpoint"]

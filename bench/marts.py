@@ -34,7 +34,7 @@ def line(built: Built) -> str:
 def measured(
     warehouse: Warehouse, rows: int, days_back: int
 ) -> Iterator[tuple[list[Built], dict[str, Any]]]:
-    """As ingest leaves its tables, and once more if there is something to compact."""
+    """Measure the tables as ingest leaves them, and again if there is something to compact."""
     warehouse.fill(rows)
     yield _measured_as(warehouse, rows, days_back, "as written")
     files = warehouse.files()

@@ -56,7 +56,7 @@ class Run:
 def measure(
     engine: Engine, place: Place, expected: Expected, round_: int = 0, messages_before: int = 0
 ) -> Run:
-    """All of `expected` is there afterwards, but for `messages_before` it has to be done now."""
+    """Run an engine on all of `expected` but `messages_before`, and check that all is there."""
     engine.prepare(place)
     messages = expected.messages - messages_before
     log = place.path / "logs" / f"{engine.name}.log"

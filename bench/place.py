@@ -58,7 +58,7 @@ class Place(Home):
         }
 
     def remove(self) -> None:
-        """All but logs: a bucket frees its disk when it goes as a whole."""
+        """Remove all but logs: a bucket frees its disk when it goes as a whole."""
         self.store.delete_dir(self.bucket)
         self.catalog_file.unlink()
 
@@ -72,7 +72,7 @@ class Place(Home):
         return StaticTable.from_metadata(self.tables()[name], self.file_io)
 
     def rows(self, name: str) -> int:
-        """As the last commit counts them."""
+        """Count rows as the last commit does."""
         metadata = self.store.open_input_stream(self.tables()[name].removeprefix("s3://"))
         with metadata as file:
             known = json.loads(file.read())
@@ -107,7 +107,7 @@ def contents(table: StaticTable) -> Contents:
 
 
 def paths(table: StaticTable) -> list[str]:
-    """As the file system of a place names them."""
+    """Name files as the file system of a place does."""
     return [file.file_path.removeprefix("s3://") for file in data_files(table)]
 
 

@@ -64,7 +64,7 @@ def services(prefix: str, distributions: list[str]) -> Iterator[Home]:
 
 @contextmanager
 def stack(prefix: str) -> Iterator[Home]:
-    """All of it, empty."""
+    """Run the whole stack, empty."""
     with temporary_home(prefix) as home:
         try:
             processes.up(home, console.print)

@@ -44,7 +44,7 @@ def of_many_days(count: int) -> Iterator[dict]:
 
 
 def large(count: int) -> Iterator[dict]:
-    """With text that compresses to half its size."""
+    """Add text that compresses to half its size."""
     random = Random(3)
     for event in ordinary(count):
         filling = random.randbytes(LARGE_BYTES // 2).hex()

@@ -23,7 +23,7 @@ ALL = ",".join(engine.name for engine in ENGINES)
 
 
 def run_all(home: Home, engines: list[Engine], expected: Expected, rounds: int) -> list[Run]:
-    """In another order each round, so that no engine always follows the same one."""
+    """Run engines in another order each round, so that none always follows the same one."""
     runs = []
     for number in range(rounds):
         for engine in Random(number).sample(engines, len(engines)):

@@ -183,7 +183,7 @@ class Warehouse:
 
 
 def _products() -> list[Message]:
-    """Those of the events, in CATEGORIES."""
+    """Yield a message for each product of the events, in CATEGORIES."""
     topic, at = PRODUCT_METADATA.topic, (FIRST_DAY - timedelta(days=31)).isoformat()
     made = []
     for number in range(5000):

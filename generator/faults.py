@@ -49,7 +49,7 @@ def _with(**fields: Any) -> Callable[[Event, Random], bytes]:
 
 
 def _purchase(**data: Any) -> Callable[[Event, Random], bytes]:
-    """Only what a purchase must hold is wrong; the rest is as a shop would send it."""
+    """Spoil only what a purchase must hold; the rest is as a shop would send it."""
     return lambda event, random: encode(
         {**event, "event_type": "purchase", "event_data": {**event["event_data"], **data}}
     )

@@ -25,7 +25,7 @@ app = command_line()
 
 
 class Days(NamedTuple):
-    """From the first to the last, both included."""
+    """Days from the first to the last, both included."""
 
     first: date
     last: date

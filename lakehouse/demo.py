@@ -152,7 +152,7 @@ def check_conservation(connection: trino.dbapi.Connection, expected: dict[str, A
 def check_mart(
     connection: trino.dbapi.Connection, mart: str, expected: list[dict[str, Any]]
 ) -> bool:
-    """All rows against the generator's own computation, exactly."""
+    """Compare all rows of a mart with the generator's own computation, exactly."""
     cursor = connection.cursor()
     cursor.execute(f"SELECT {', '.join(expected[0]) if expected else '*'} FROM marts.{mart}")  # noqa: S608
     found = {tuple(map(plain, row)) for row in cursor.fetchall()}

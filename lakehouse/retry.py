@@ -77,7 +77,7 @@ def causes(error: BaseException) -> list[str]:
 
 
 def cause(error: BaseException) -> str:
-    """In one line, the innermost that says something."""
+    """Return the innermost error that says something, in one line."""
     found = causes(error)
     return next((line for line in reversed(found) if ": " in line), found[-1])
 

@@ -92,7 +92,7 @@ def at_number(number: bytes) -> bytes:
 
 
 def free(json: bytes) -> bytes:
-    """In event_data beside price and quantity."""
+    """Make a purchase with this field in event_data, beside price and quantity."""
     return event(b'"X"', json)
 
 

@@ -40,7 +40,7 @@ LEASE_SECONDS = 2
 
 
 class FaultHome(Home):
-    """Of a lakehouse that shares broker and store with others; its bucket is its own."""
+    """Home of a lakehouse that shares broker and store with others; its bucket is its own."""
 
     def __init__(self, path: Path, bucket: str, like: dict):
         path.mkdir(parents=True)
@@ -101,7 +101,7 @@ class Lakehouse:
         create_missing(self.spark)
 
     def ingest_when_free(self) -> list[TopicReport]:
-        """As soon as the lock of a writer that is gone can be taken over."""
+        """Ingest as soon as the lock of a writer that is gone can be taken over."""
         for attempt in Retrying(
             retry=retry_if_exception_message(match=".*has another writer"),
             stop=stop_after_delay(10),
@@ -113,7 +113,7 @@ class Lakehouse:
         raise AssertionError
 
     def audit(self, **options) -> Audit:
-        """Of all offsets."""
+        """Audit all offsets."""
         return audit(self.spark, self.settings, is_full=True, **options)
 
     def count(self, table: str, condition: str = "true") -> int:
@@ -158,7 +158,7 @@ class Job(subprocess.Popen):
 
     @classmethod
     def end_all(cls) -> None:
-        """Those that a test left behind, because it was ended itself."""
+        """End jobs that a test left behind, because it was ended itself."""
         for job in cls.started:
             if job.poll() is None:
                 for child in psutil.Process(job.pid).children(recursive=True):
@@ -168,7 +168,7 @@ class Job(subprocess.Popen):
 
 
 def session_of(spark: SparkSession, home: Home) -> SparkSession:
-    """With the catalog of this home."""
+    """Make a session with the catalog of this home."""
     home.write_spark_conf()
     lines = (home.path / "conf" / "spark-defaults.conf").read_text().splitlines()
     settings = {name: value.strip() for name, _, value in (line.partition(" ") for line in lines)}
@@ -179,7 +179,7 @@ def session_of(spark: SparkSession, home: Home) -> SparkSession:
 
 
 def new_session(spark: SparkSession, properties: dict[str, str]) -> SparkSession:
-    """In the same JVM, with these properties of the catalog."""
+    """Make a session in the same JVM, with these properties of the catalog."""
     session = spark.newSession()
     for name, value in properties.items():
         session.conf.set(_PREFIX + name, value)

@@ -21,7 +21,7 @@ IS_INSTALLED = POSTGRES.is_file()
 
 
 class Server:
-    """On a data folder of its own in `folder`, with the catalog's tables; may be killed."""
+    """Run a server with the catalog's tables on a data folder in `folder`; it may be killed."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -58,12 +58,12 @@ class Server:
         self._run("psql", *self._client, "lake", input=(CONF / "catalog.sql").read_bytes())
 
     def end_connections(self) -> None:
-        """As when it is shut down: their next use fails with 57P01."""
+        """End connections as a shutdown does: their next use fails with 57P01."""
         end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         self._run("psql", *self._client, "lake", "-c", end)
 
     def kill(self) -> None:
-        """Its processes for connections end when they notice; until then none can be started."""
+        """Kill the server; the processes of its connections end when they notice."""
         children = psutil.Process(self._process.pid).children()
         self._process.kill()
         self._process.wait()

@@ -93,7 +93,7 @@ class Problem(NamedTuple):
 
 
 def problems(pattern: Pattern, bounds: Bounds) -> Iterator[Problem]:
-    """All rules that the offsets of a pattern break."""
+    """Name each rule that the offsets of a pattern break."""
     partition, offset = pattern.partition, pattern.first
     if partition < 0 or offset < 0:
         yield from (Problem("no coordinates", place) for place in PLACES if pattern.has(place))

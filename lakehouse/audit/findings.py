@@ -101,7 +101,7 @@ def findings_of(
 
 
 def another_topic(topic: str) -> Finding:
-    """Its offsets say nothing about those in the tables."""
+    """Report a topic that is another: its offsets say nothing about those in the tables."""
     return Finding(
         "another topic",
         topic,

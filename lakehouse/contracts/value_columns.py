@@ -135,7 +135,7 @@ def _instant(text: str | None) -> Instant | None:
 
 
 def _prices(values: Sequence[Any]) -> _Checked:
-    """From numbers as read_json returns them."""
+    """Convert numbers as read_json returns them."""
     kinds = set(map(type, values))
     if int in kinds:
         values = [b"%d" % value if type(value) is int else value for value in values]

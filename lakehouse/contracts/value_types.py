@@ -43,7 +43,7 @@ class Price(Decimal):
 
     @classmethod
     def of(cls, number: object) -> Self:
-        """From an int, or from the bytes that stand for any other number."""
+        """Make a price of an int, or of the bytes that stand for any other number."""
         if type(number) is bytes:
             try:
                 price = Decimal(number.decode())

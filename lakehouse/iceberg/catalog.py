@@ -60,7 +60,7 @@ def snapshots(table: Any, head: Any = None) -> Iterator[Any]:
 
 
 def current_snapshot(spark: SparkSession, table: Table) -> int | None:
-    """Its id; None while nothing was written."""
+    """Return the id of the current snapshot; None while nothing was written."""
     found = iceberg_table(spark, table).currentSnapshot()
     return found.snapshotId() if found else None
 

@@ -92,7 +92,7 @@ def _upper(column: ColumnStatsMode, raw: Any) -> bytes | None:
 
 
 def _length(column: ColumnStatsMode) -> int | None:
-    """In characters or bytes."""
+    """Return how many characters or bytes of a bound are kept; None if all are."""
     if column.type not in ("string", "binary") or column.mode == FULL:
         return None
     return int(column.mode.removeprefix("truncate(").removesuffix(")"))

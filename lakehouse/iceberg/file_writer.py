@@ -38,7 +38,7 @@ class FileWriter:
         self._done: list[DataFile] = []
 
     def add(self, columns: list[pa.Array]) -> None:
-        """In the order of the layout's schema; its types are cast to."""
+        """Add rows: `columns` are in the order of the layout's schema, and cast to its types."""
         schema = self._layout.schema
         arrays = [
             array if array.type == field.type else array.cast(field.type)

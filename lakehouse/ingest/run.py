@@ -79,7 +79,7 @@ def _attempt(
     acceptance: Acceptance,
     check_locks: Callable[[], None],
 ) -> None:
-    """From where the tables end by now, so that it does not matter how an earlier one ended."""
+    """Begin where the tables end by now, however an earlier attempt has ended."""
     check_locks()
     create_missing(spark)
     topics = read_topics(settings, [report.topic for report in reports])

@@ -1,4 +1,4 @@
-"""Where a run begins in Kafka, by the tables alone; or why it must not.
+"""Tables' bookmarks, Kafka's topics -> the offsets at which a run begins, or why it must not.
 
 What Kafka has lost for good can be accepted, with a reason. Everything else that would lose a
 message, or take one for another, is refused with the way to resolve it.

@@ -102,7 +102,7 @@ class BatchTasks:
         return _extent(ends, kept), kept
 
     def run_one(self, ranges: list[OffsetRange], budget: int) -> TaskResult:
-        """In a task: read and write the messages of these ranges, up to `budget` bytes of them."""
+        """Read and write messages of these ranges, up to `budget` bytes, in a task of Spark."""
         spare_worker()
         task = _Task(self)
         read = ranges

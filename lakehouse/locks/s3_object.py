@@ -37,7 +37,7 @@ class Version:
 
 
 class S3Object:
-    """In the bucket of the catalog's warehouse. Can be used from several threads."""
+    """An object in the bucket of the catalog's warehouse. Can be used from several threads."""
 
     def __init__(self, jvm: Any, properties: dict[str, str], key: str):
         warehouse = urlsplit(properties.get("warehouse", ""))

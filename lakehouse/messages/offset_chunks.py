@@ -37,7 +37,7 @@ def in_chunks(positions: DataFrame, place: str | None = None) -> DataFrame:
 
 
 def seen(batches: Batches, place: str | None = None) -> Iterator[pa.RecordBatch]:
-    """In a task: the same; some rows per chunk and place."""
+    """Do the same inside a task, which gives some rows per chunk and place."""
     counters: dict[Key, np.ndarray] = {}
     for batch in batches:
         for key, numbers in _by_chunk(batch, place):

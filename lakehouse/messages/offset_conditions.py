@@ -58,7 +58,7 @@ def _of_own(values: Mapping[int, int], partition: str) -> Column:
 
 
 def any_of(conditions: Sequence[Column]) -> Column:
-    """Their disjunction, as deep as the logarithm of their number."""
+    """Join conditions by OR, as a tree as deep as the logarithm of their number."""
     if len(conditions) == 1:
         return conditions[0]
     middle = len(conditions) // 2

@@ -180,7 +180,7 @@ class _Replay:
         return counts
 
     def _changes(self, placement: Placement, counts: Counter[str]) -> Iterator[Change]:
-        """In the order of commits: a message is first where it goes to, then gone where it was."""
+        """Yield changes in the order of commits: a message is added to its new table first."""
         now = datetime.now(UTC)
         if counts[NEW_LETTER]:
             yield placement.dead(self._value_limit, now)

@@ -32,7 +32,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Slice:
-    """All messages of some days, or a part of a day's."""
+    """Messages of some days, or of a part of a day: what one step of a replay compares."""
 
     first_day: date
     last_day: date
@@ -50,7 +50,7 @@ class Slice:
 
 
 def slices(messages: DataFrame, limit: int) -> Iterator[Slice]:
-    """In the order of time: as many days as come to `limit`, and of a larger day equal parts.
+    """Cut messages by time: days that come to `limit` together, a larger day in equal parts.
 
     A part is a range of offsets per partition, so it holds about `limit`, and less where offsets
     are sparse. Days and offsets are what Iceberg prunes files by.

@@ -41,7 +41,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def _major_version(home: Path) -> str | None:
-    """From the `release` file that every JDK carries; None where there is no JDK."""
+    """Read the major version in the `release` file of a JDK; None where there is no JDK."""
     release = home / "release"
     if not release.is_file() or not (home / "bin" / "java").exists():
         return None

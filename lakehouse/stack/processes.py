@@ -24,7 +24,7 @@ Report = Callable[[str], None]
 
 
 def services(home: Home) -> list[Service]:
-    """In the order in which they depend on each other."""
+    """List the services in the order in which they depend on each other."""
     return [Kafka(home), ObjectStore(home), Trino(home)]
 
 

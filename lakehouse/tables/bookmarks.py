@@ -50,7 +50,7 @@ def is_bookmark(property_name: str) -> bool:
 
 
 def read_bookmark(spark: SparkSession, table: Table, topic: str) -> Bookmark:
-    """From the newest bookmark among the ancestors of the current snapshot, else from the rows.
+    """Read the newest bookmark among the ancestors of the current snapshot, or derive it from rows.
 
     A rollback moves the current snapshot, and so the frontier, back: the rows come again.
     """

@@ -170,7 +170,7 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @contextmanager
 def fault_proxy(target: int, is_http: bool = True) -> Iterator[FaultProxy]:
-    """In front of a port of this machine."""
+    """Relay a port of this machine."""
     proxy = FaultProxy(target, is_http)
     ready: Future[Callable[[], object]] = Future()
     thread = threading.Thread(target=lambda: asyncio.run(proxy.listen(ready)), daemon=True)

@@ -58,7 +58,7 @@ def test_whatever_is_killed_each_message_is_there_once(lakehouse, tmp_path, caps
 
 
 def produce(lakehouse, messages, ledger) -> int:
-    """All are acknowledged, and in the ledger; how many."""
+    """Produce messages, note each in the ledger once acknowledged, and return how many."""
     producer = Producer({"bootstrap.servers": lakehouse.settings.kafka_bootstrap_servers})
     lines = []
 

@@ -93,7 +93,7 @@ def produce(lakehouse: Lakehouse, values: Iterator[str], ledger: Path | None = N
 
 
 def ingest(lakehouse: Lakehouse, *options: str, **variables: str) -> Job:
-    """In a process of its own, with these variables set."""
+    """Run in a process of its own, with these variables set."""
     changed = {"WRITER_LEASE_SECONDS": "60", **variables}
     settings = [f"{name}={value}" for name, value in changed.items()]
     return Job(["env", *settings, "spark-submit", *options, "jobs/ingest.py"], lakehouse.home)

@@ -12,7 +12,7 @@ REPETITIONS = 300_000
 
 
 def produce(lakehouse, numbered, partition: int) -> None:
-    """All ids to one partition; "u" is the user of each event."""
+    """Produce all ids to one partition; "u" is the user of each event."""
     producer = Producer(
         {
             "bootstrap.servers": lakehouse.settings.kafka_bootstrap_servers,

@@ -27,7 +27,7 @@ TABLES = tables_of(USER_EVENTS)
 
 
 class CrashError(LakehouseError):
-    """Where a process would have ended."""
+    """Stands for the end of a process."""
 
 
 class Shop(RuleBasedStateMachine):

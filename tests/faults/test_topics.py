@@ -63,7 +63,7 @@ def taken_in(lakehouse):
 
 @pytest.fixture
 def refusal(lakehouse):
-    """Of an ingest that leaves all tables as they are."""
+    """Return the refusal of an ingest that leaves all tables as they are."""
 
     def text(**options: str) -> str:
         before = versions(lakehouse)
@@ -288,7 +288,7 @@ def eager_cleaner(lakehouse):
 
 
 def test_what_compaction_removes_is_neither_lost_nor_a_gap(lakehouse, eager_cleaner):
-    """Of a key the newest message stays, once its segment is no longer written to."""
+    """Compact: the newest message of a key stays, once its segment is no longer written to."""
     name = "product-metadata"
     lakehouse.create_topic(
         name,
