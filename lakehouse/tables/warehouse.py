@@ -37,7 +37,7 @@ class Warehouse:
 
     @property
     def root(self) -> str:
-        """Return where `raw-data` and `locks` are: s3://BUCKET for s3://BUCKET/warehouse, else inside.
+        """Return where `raw-data` and `locks` are: beside s3://BUCKET/warehouse, inside any other.
 
         Only one warehouse of a bucket has the bucket as its root, and no other shares one.
         """

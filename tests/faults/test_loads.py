@@ -42,7 +42,7 @@ def test_more_bytes_than_a_batch_may_have_are_committed_in_several(lakehouse, mo
 
 
 def test_backdated_messages_of_many_days_share_a_file_and_keep_their_answers(lakehouse):
-    """Make messages of 1,000 days, each with an event and one that is refused, and of one with 300."""
+    """Each of 1,000 days has an event and a message that is refused; one has 300 of both."""
     producer = Producer({"bootstrap.servers": lakehouse.settings.kafka_bootstrap_servers})
     days = [NOW - timedelta(days=number) for number in range(1000)]
     for number, day in enumerate([*days, *(299 * [days[7]])]):
