@@ -53,7 +53,7 @@ def main(
 
 def ingest_and_report(spark: SparkSession, settings: Settings, acceptance: Acceptance) -> None:
     started = time.monotonic()
-    reports = ingest(spark, settings, acceptance)
+    reports = ingest(spark, settings, acceptance).values()
     print_table(
         ["topic", "read", "staged", "duplicate", "dead", "already in tables"],
         (

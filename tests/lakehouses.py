@@ -94,13 +94,13 @@ class Lakehouse:
     def produce(self, *values: str, **options) -> None:
         broker.produce(self.settings, *values, **options)
 
-    def ingest(self, **options) -> list[TopicReport]:
+    def ingest(self, **options) -> dict[str, TopicReport]:
         return ingest(self.spark, self.settings, **options)
 
     def create_tables(self) -> None:
         create_missing(self.spark)
 
-    def ingest_when_free(self) -> list[TopicReport]:
+    def ingest_when_free(self) -> dict[str, TopicReport]:
         """Ingest as soon as the lock of a writer that is gone can be taken over."""
         for attempt in Retrying(
             retry=retry_if_exception_message(match=".*has another writer"),

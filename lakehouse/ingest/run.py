@@ -31,17 +31,17 @@ def ingest(
     spark: SparkSession,
     settings: Settings,
     acceptance: Acceptance = NOTHING,
-) -> list[TopicReport]:
+) -> dict[str, TopicReport]:
     """Take in everything that all topics hold now, and stop.
 
     Each run begins where the tables end. Spark's checkpoint lives as long as the run: there is
     none that could be lost, grow old or disagree with the tables. What can pass is tried again, for
     `settings.retry_seconds` without progress at most.
 
-    Returns one report per topic, in the order of CONTRACTS, with its counts of messages. Raises
-    LakehouseError, with the way on, if a topic is missing, has lost messages, is another than
-    before or has another writer, or if more messages break the contract than is allowed; then no
-    message of the batch is in any table, and those before it are in all.
+    Returns a report for each topic, with its counts of messages. Raises LakehouseError, with the
+    way on, if a topic is missing, has lost messages, is another than before or has another writer,
+    or if more messages break the contract than is allowed; then no message of the batch is in any
+    table, and those before it are in all.
     """
     names = [contract.topic for contract in CONTRACTS]
     reports = [TopicReport(name) for name in names]
@@ -69,7 +69,7 @@ def ingest(
                 f"The ingest stopped: {cause(error)}",
                 f"Nothing is lost or doubled: {remedy(error)} and run the same command again",
             ) from error
-    return reports
+    return {report.topic: report for report in reports}
 
 
 def _attempt(

@@ -72,7 +72,7 @@ def test_ten_thousand_fuzzed_records_are_all_accounted_for_and_stop_nothing(lake
         first = wire.produce(servers, "user-events", records, timestamp, codec=batch % 5)
         sent.update((first + number, record) for number, record in enumerate(records))
 
-    assert lakehouse.ingest()[0].total.read == BATCHES * RECORDS
+    assert lakehouse.ingest()["user-events"].total.read == BATCHES * RECORDS
     letters = lakehouse.spark.table("lake.ops.dead_letters").groupBy("error_class").count()
     found = Counter({row["error_class"]: row["count"] for row in letters.collect()})
     found[None] = lakehouse.count("staging.stg_user_events")

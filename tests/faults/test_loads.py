@@ -30,7 +30,7 @@ def test_more_bytes_than_a_batch_may_have_are_committed_in_several(lakehouse, mo
     filling = '"note":"' + 1000 * "x" + '",'
     values = [EVENT.format(id=number).replace("{", "{" + filling, 1) for number in range(60)]
     lakehouse.produce(*values, "no JSON", key="u")
-    report = lakehouse.ingest()[0]
+    report = lakehouse.ingest()["user-events"]
     assert (report.total.read, report.total.staged, report.total.dead) == (61, 60, 1)
     assert report.batches[0].read == 16
     assert all(batch.read <= 16 for batch in report.batches)
@@ -52,7 +52,7 @@ def test_backdated_messages_of_many_days_share_a_file_and_keep_their_answers(lak
         producer.produce("user-events", "no JSON", timestamp=at)
         producer.poll(0)
     assert producer.flush(30) == 0
-    total = lakehouse.ingest()[0].total
+    total = lakehouse.ingest()["user-events"].total
     assert (total.staged, total.dead) == (1299, 1299)
     for table, at, each in (
         (STG_USER_EVENTS, "event_timestamp", 1),

@@ -107,5 +107,5 @@ def test_a_dropped_table_comes_back_by_the_command_that_the_refusal_names(lakeho
     with pytest.raises(LakehouseError, match="so it was dropped") as refused:
         lakehouse.ingest()
     lakehouse.spark.sql(re.search(r"CALL [^;]*\)", str(refused.value))[0])
-    assert lakehouse.ingest()[0].total.read == 0
+    assert lakehouse.ingest()["user-events"].total.read == 0
     assert lakehouse.audit().verdict == "conserved: 2 messages, each exactly once"

@@ -20,7 +20,7 @@ def on(day: int, id_: str) -> str:
 
 
 def outcome(spark, settings) -> tuple[int, int, int]:
-    total = ingest(spark, settings)[0].total
+    total = ingest(spark, settings)["user-events"].total
     return total.staged, total.duplicate, total.dead
 
 

@@ -55,7 +55,7 @@ def taken_in(lakehouse):
     """What an ingest read, staged and found to be duplicate, of user-events."""
 
     def ingested(**options: str) -> tuple[int, int, int]:
-        total = lakehouse.ingest(**options)[0].total
+        total = lakehouse.ingest(**options)["user-events"].total
         return total.read, total.staged, total.duplicate
 
     return ingested
@@ -298,11 +298,11 @@ def test_what_compaction_removes_is_neither_lost_nor_a_gap(lakehouse, eager_clea
     send = partial(lakehouse.produce, '{"product_id":"P1"}', key="P1", topic=name)
     send()
     send()
-    assert lakehouse.ingest()[1].total.staged == 2
+    assert lakehouse.ingest()["product-metadata"].total.staged == 2
     for _ in range(3):
         send()
     wait_until_offsets_are(lakehouse, name, [3, 4])
-    assert lakehouse.ingest()[1].total.staged == 2
+    assert lakehouse.ingest()["product-metadata"].total.staged == 2
     audited = lakehouse.audit()
     assert audited.verdict == "conserved: 4 messages, each exactly once"
     (counts,) = (p for p in audited.partitions if p.topic == name)
@@ -343,7 +343,7 @@ def test_messages_that_were_not_read_stop_the_run_before_a_commit(lakehouse, sen
         with pytest.raises(LakehouseError, match=r"delivers 3 messages of .*, and 2 were read"):
             lakehouse.ingest()
     assert versions(lakehouse) == before
-    assert lakehouse.ingest()[0].total.staged == 3
+    assert lakehouse.ingest()["user-events"].total.staged == 3
     assert lakehouse.audit().findings == []
 
 
@@ -363,15 +363,16 @@ def test_messages_that_were_not_written_stop_the_run_before_a_commit(lakehouse, 
         with pytest.raises(LakehouseError, match=r"3 messages of user-events were read, .* 0 were"):
             lakehouse.ingest()
     assert versions(lakehouse) == before
-    assert lakehouse.ingest()[0].total.staged == 3
+    assert lakehouse.ingest()["user-events"].total.staged == 3
 
 
 def test_an_open_transaction_that_holds_messages_back_is_named(lakehouse, send, transaction):
     began = datetime.now(UTC)
     with transaction("a", "b", commit=True):
         send("c", "d", "e")
-        (report, other) = lakehouse.ingest()
-        assert (report.total.read, other.waiting) == (0, [])
+        reports = lakehouse.ingest()
+        report = reports["user-events"]
+        assert (report.total.read, reports["product-metadata"].waiting) == (0, [])
         (waiting,) = report.waiting
         assert waiting[:3] == ("user-events", 0, 5)
         assert began - timedelta(seconds=1) < waiting.since < datetime.now(UTC)
@@ -379,7 +380,7 @@ def test_an_open_transaction_that_holds_messages_back_is_named(lakehouse, send, 
         printed = lakehouse.run("jobs/ingest.py")
         assert f"{waiting}\n" in printed
         assert "user-events/0: 5 offsets wait behind a transaction that is open since 20" in printed
-    (report, _) = lakehouse.ingest()
+    report = lakehouse.ingest()["user-events"]
     assert (report.total.read, report.waiting) == (5, [])
 
 

@@ -190,7 +190,7 @@ def test_a_replay_that_stages_the_event_during_an_ingest_leaves_it_staged_once(
 
     monkeypatch.setattr(TopicRun, "_check", after_a_replay)
     produce(settings, event("within-wish", "add_to_cart"))
-    report = ingest(spark, settings)[0]
+    report = ingest(spark, settings)["user-events"]
     assert (report.total.staged, report.total.duplicate, report.retries) == (0, 1, 1)
     assert places("within-wish") == {"staged": 1, "replayed": 1}
 
@@ -290,7 +290,7 @@ def test_a_settled_letter_loses_its_payload_and_stays_accounted_for(spark, setti
 
 def test_a_batch_of_bad_messages_alone_commits(spark, settings, places):
     produce(settings, *(f"all-bad-{number} is no JSON" for number in range(50)))
-    total = ingest(spark, settings)[0].total
+    total = ingest(spark, settings)["user-events"].total
     assert (total.staged, total.dead) == (0, 50)
     assert places("all-bad") == {"open": 50}
 
@@ -298,7 +298,7 @@ def test_a_batch_of_bad_messages_alone_commits(spark, settings, places):
 def test_one_bad_message_among_many_good_ones_is_the_only_dead_letter(spark, settings, places):
     good = [event(f"among-{number}", "view") for number in range(20_000)]
     produce(settings, *good[:9_999], "among bad", *good[9_999:])
-    total = ingest(spark, settings)[0].total
+    total = ingest(spark, settings)["user-events"].total
     assert (total.staged, total.dead) == (20_000, 1)
     assert places("among") == {"staged": 20_000, "open": 1}
 

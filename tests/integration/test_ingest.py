@@ -52,7 +52,7 @@ def duplicates(query, prefix: str) -> list[list]:
 def test_a_run_begins_where_the_tables_end(spark, settings, query):
     produce(settings, EVENT.format(id="end-1"), "end-2 is no JSON")
     ingest(spark, settings)
-    assert ingest(spark, settings)[0].total.read == 0
+    assert ingest(spark, settings)["user-events"].total.read == 0
     assert places(query, "end") == (2, 1, 1)
 
 
@@ -60,10 +60,10 @@ def test_an_event_that_comes_again_is_staged_once(spark, settings, query):
     once, other = EVENT.format(id="again-1"), EVENT.format(id="again-2")
     produce(settings, once, other, once)
     produce(settings, other.replace("view", "add_to_cart"))
-    first = ingest(spark, settings)[0].total
+    first = ingest(spark, settings)["user-events"].total
     assert (first.staged, first.duplicate, first.dead) == (2, 1, 1)
     produce(settings, once)
-    second = ingest(spark, settings)[0].total
+    second = ingest(spark, settings)["user-events"].total
     assert (second.staged, second.duplicate, second.dead) == (0, 1, 0)
     assert places(query, "again") == (5, 2, 1)
     assert duplicates(query, "again") == [["again-1", True], ["again-1", True]]
@@ -78,9 +78,9 @@ def test_a_purchase_that_is_tried_again_past_midnight_counts_once(spark, setting
     event = EVENT.format(id="midnight-1").replace("view", "purchase")
     event = event.replace("{}", '{"price":5,"quantity":1}')
     produce(settings, event.replace("05T10:00:00Z", "05T23:59:59.5Z"))
-    assert ingest(spark, settings)[0].total.staged == 1
+    assert ingest(spark, settings)["user-events"].total.staged == 1
     produce(settings, event.replace("05T10:00:00Z", "06T00:00:00.5Z"))
-    again = ingest(spark, settings)[0].total
+    again = ingest(spark, settings)["user-events"].total
     assert (again.staged, again.duplicate, again.dead) == (0, 0, 1)
     assert places(query, "midnight") == (2, 1, 1)
 
@@ -99,7 +99,7 @@ def test_rows_that_a_rollback_took_come_again_once(spark, settings, query):
         {"table": STG_USER_EVENTS.identifier, "before": before},
     )
     assert places(query, "back") == (4, 0, 1)
-    again = ingest(spark, settings)[0].total
+    again = ingest(spark, settings)["user-events"].total
     assert (again.staged, again.duplicate, again.dead) == (2, 0, 0)
     assert (places(query, "back"), duplicates(query, "back")) == kept
 
@@ -154,7 +154,7 @@ def test_a_failure_between_two_tables_leaves_each_message_once(spark, settings, 
 def test_small_batches_hold_the_same_rows(spark, settings, query, monkeypatch):
     monkeypatch.setattr(topic_run, "MESSAGES_PER_BATCH", 3)
     produce(settings, *(EVENT.format(id=f"small-{number}") for number in range(10)))
-    report = ingest(spark, settings)[0]
+    report = ingest(spark, settings)["user-events"]
     assert len(report.batches) == 4
     assert places(query, "small") == (10, 10, 0)
 
@@ -170,7 +170,7 @@ def test_compaction_and_expiry_change_no_answer_and_lose_no_bookmark(spark, sett
     expire(spark, older_than=timedelta(0))
     bookmark = read_bookmark(spark, STG_USER_EVENTS, "user-events")
     assert bookmark.origin
-    assert ingest(spark, settings)[0].total.read == 0
+    assert ingest(spark, settings)["user-events"].total.read == 0
     assert places(query, "kept") == (2, 2, 0)
 
 

@@ -243,7 +243,7 @@ def test_while_another_writes_an_ingest_an_audit_and_a_replay_refuse_and_write_n
         refused = command("spark-submit", "jobs/dead_letters.py", "replay", exit_code=1)
         assert "user-events has another writer: process" in refused.stdout + refused.stderr
     assert query(count) == before
-    assert ingest(spark, settings)[0].total.dead >= 1
+    assert ingest(spark, settings)["user-events"].total.dead >= 1
 
 
 @pytest.mark.usefixtures("topics")
@@ -260,4 +260,4 @@ def test_an_ingest_that_lost_its_lock_writes_nothing_more(spark, settings, query
         ingest(spark, settings)
     assert query("SELECT count(*) FROM raw.user_events") == before
     monkeypatch.undo()
-    assert ingest(spark, settings)[0].total.dead >= 1
+    assert ingest(spark, settings)["user-events"].total.dead >= 1
