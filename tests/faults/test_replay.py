@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from altered import altered
 from confluent_kafka import TopicPartition
-from shop import STG_USER_EVENTS, USER_EVENTS
+from shop import PRODUCT_METADATA, STG_USER_EVENTS, USER_EVENTS
 
 from lakehouse.contracts import CONTRACTS, Rejected
 from lakehouse.errors import LakehouseError
@@ -108,7 +108,7 @@ def contract(monkeypatch):
 
     def use(parse) -> None:
         changed = altered(USER_EVENTS, {"parse": parse, "accept": None}, version=2)
-        monkeypatch.setattr(replay_module, "CONTRACTS", (changed, CONTRACTS[1]))
+        monkeypatch.setattr(replay_module, "CONTRACTS", (changed, PRODUCT_METADATA))
 
     return use
 

@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from altered import altered
 from broker import produce
-from shop import STG_USER_EVENTS, USER_EVENTS
+from shop import PRODUCT_METADATA, STG_USER_EVENTS, USER_EVENTS
 
-from lakehouse.contracts import CONTRACTS
 from lakehouse.dead_letters import settle as dead_letters
 from lakehouse.dead_letters.browse import Position, Selection
 from lakehouse.errors import LakehouseError
@@ -54,7 +53,7 @@ def with_wishlists(monkeypatch):
         )
 
     later = altered(USER_EVENTS, {"parse": parse, "accept": None}, version=2)
-    return lambda: monkeypatch.setattr(dead_letters, "CONTRACTS", (later, CONTRACTS[1]))
+    return lambda: monkeypatch.setattr(dead_letters, "CONTRACTS", (later, PRODUCT_METADATA))
 
 
 @pytest.fixture
