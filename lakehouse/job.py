@@ -11,7 +11,7 @@ from lakehouse.errors import LakehouseError, reported
 from lakehouse.logs import configure_logging
 from lakehouse.remedies import remedy
 from lakehouse.retry import cause
-from lakehouse.scratch import scratch_in_use
+from lakehouse.scratch import empty_scratch
 from lakehouse.settings import Settings, load_settings
 
 log = logging.getLogger("lakehouse.job")
@@ -25,8 +25,8 @@ def run(name: str, job: Callable[[SparkSession, Settings], None]) -> None:
         try:
             spark = SparkSession.builder.appName(name).getOrCreate()
             try:
-                with scratch_in_use(spark):
-                    job(spark, settings)
+                empty_scratch(spark)
+                job(spark, settings)
             finally:
                 spark.stop()
         except (PySparkException, Py4JError) as error:
