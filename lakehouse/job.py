@@ -25,7 +25,7 @@ def run(name: str, job: Callable[[SparkSession, Settings], None]) -> None:
         try:
             spark = SparkSession.builder.appName(name).getOrCreate()
             try:
-                empty_scratch(spark)
+                empty_scratch()
                 job(spark, settings)
             finally:
                 spark.stop()

@@ -3,12 +3,9 @@
 import os
 import shutil
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 import psutil
-from pyspark.sql import SparkSession
 
 # In a folder that `make env` or `make up` has made. Only such a folder is ever emptied.
 MARK = ".emptied-by-runs"
@@ -28,16 +25,12 @@ def scratch() -> Path:
     return Path((os.environ.get("SPARK_LOCAL_DIRS") or tempfile.gettempdir()).split(",")[0])
 
 
-def empty_scratch(spark: SparkSession) -> None:
+def empty_scratch() -> None:
     """Empty the scratch folder of what is older than this run, if no other Spark uses it."""
     folder = scratch()
-    jvm: Any = spark._jvm
-    if not (folder / MARK).exists() or _has_another_driver(
-        jvm.java.lang.ProcessHandle.current().pid()
-    ):
+    if not (folder / MARK).exists() or _has_another_driver():
         return
-    started = jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getStartTime()
-    before = min(started / 1000, time.time()) - START_SECONDS
+    before = psutil.Process().create_time() - START_SECONDS
     for entry in folder.iterdir():
         if entry.name == MARK or entry.lstat().st_mtime >= before:
             continue
@@ -47,11 +40,14 @@ def empty_scratch(spark: SparkSession) -> None:
             entry.unlink(missing_ok=True)
 
 
-def _has_another_driver(own: int) -> bool:
+def _has_another_driver() -> bool:
     """Whether a Spark of somebody runs with these folders: a job, a notebook or a shell."""
+    this = psutil.Process()
+    # spark-submit starts Python, and Python otherwise starts Spark.
+    own = {process.pid for process in (*this.parents(), *this.children(recursive=True))}
     for process in psutil.process_iter(["name"]):
         try:
-            if process.info["name"] != "java" or process.pid == own:
+            if process.info["name"] != "java" or process.pid in own:
                 continue
             if _DRIVER in process.cmdline():
                 theirs = process.environ().get("SPARK_LOCAL_DIRS")
