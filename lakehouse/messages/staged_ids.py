@@ -47,15 +47,18 @@ def staged_with(
     ranges = ranges_around(days, horizon)
     ordered = np.sort(keys)
     paths = _files(spark, table, contract.time, ranges)
+    rows = spark.table(table.identifier).selectExpr(*layout.schema.names, key_of(contract))
     if paths is None:
         log.warning(
             "files of staging are others' or have deleted rows; ids are found more slowly until "
             "jobs/compact.py has run",
             extra={"table": table.name},
         )
-        rows = spark.table(table.identifier).where(within(contract.time, ranges))
-        rows = rows.selectExpr(*layout.schema.names, key_of(contract))
+        rows = rows.where(within(contract.time, ranges))
         return rows.mapInArrow(lambda batches: _filtered(batches, ordered), rows.schema)
+    if not paths:
+        # A DataFrame that is made of no rows costs a second: Python workers of another kind start.
+        return rows.limit(0)
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         filesystem, is_one = layout.filesystem(), Filter(ordered)
@@ -64,11 +67,9 @@ def staged_with(
                 with filesystem.open_input_file(object_key(paths[number])) as source:
                     yield from matching(pq.ParquetFile(source), is_one, layout.schema, event_id)
 
-    spark_schema = from_arrow_schema(with_key(layout.schema))
-    if not paths:
-        return spark.createDataFrame([], spark_schema)
     tasks = min(len(paths), spark.sparkContext.defaultParallelism)
-    return spark.range(0, len(paths), 1, tasks).mapInArrow(read, spark_schema)
+    schema = from_arrow_schema(with_key(layout.schema))
+    return spark.range(0, len(paths), 1, tasks).mapInArrow(read, schema)
 
 
 def _files(
