@@ -23,6 +23,8 @@ from lakehouse.contracts import CONTRACTS, Contract
 
 CONNECT_SECONDS = 8
 SILENCE_SECONDS = 30
+# A broker's restart fits in; a broker that is gone does not hold the command for long.
+DELIVERY_SECONDS = 30
 CHUNK = 1000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # librdkafka repeats a refused connection on stderr each second; we say it once, with what to do.
@@ -34,8 +36,6 @@ PRODUCER = {
     "linger.ms": 30,
     "batch.size": 1_000_000,
     "queue.buffering.max.messages": 200_000,
-    # A broker's restart fits in; a broker that is gone does not hold the command for long.
-    "delivery.timeout.ms": 30_000,
     # Java's default, so that keys land where a Java producer would put them.
     "partitioner": "murmur2_random",
     "delivery.report.only.error": True,
@@ -79,8 +79,9 @@ def _config(contract: Contract) -> dict[str, str]:
 class Publisher:
     """Sends messages, and stops when Kafka does not take one."""
 
-    def __init__(self, bootstrap_servers: str):
-        self._producer = Producer({"bootstrap.servers": bootstrap_servers, **QUIET, **PRODUCER})
+    def __init__(self, bootstrap_servers: str, delivery_seconds: float = DELIVERY_SECONDS):
+        options = {**QUIET, **PRODUCER, "delivery.timeout.ms": int(delivery_seconds * 1000)}
+        self._producer = Producer({"bootstrap.servers": bootstrap_servers, **options})
         self._failures = 0
         self._first_failure = ""
 

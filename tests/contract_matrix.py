@@ -121,7 +121,22 @@ CASES = [
            user_id="u1", product_id="85123A", event_type="purchase",
            event_timestamp=utc(2026, 3, 1, 8, 0, 0, 123456),
            event_data='{"price":12.90,"quantity":2,"coupon":"X"}',
-           price=Decimal("12.90"), quantity=2, extra=None),
+           price=Decimal("12.90"), quantity=2, order_id=None, session_id=None, device=None,
+           referrer=None, extra=None),
+    staged("labels", data(b'{"price":1,"quantity":1,"order_id":"O1","session_id":"s \xc3\xa9",'
+                          b'"device":"","referrer":"https://e.example/?q=1"}'),
+           order_id="O1", session_id="s \u00e9", device="", referrer="https://e.example/?q=1"),
+    staged("labels that are numbers",
+           data(b'{"price":1,"quantity":1,"order_id":10248,"session_id":-1.50,"device":1e400,'
+                b'"referrer":123456789012345678901}'),
+           order_id="10248", session_id="-1.50", device="1e400",
+           referrer="123456789012345678901"),
+    staged("labels that are neither",
+           data(b'{"price":1,"quantity":1,"order_id":null,"session_id":true,"device":{"os":"x"},'
+                b'"referrer":["a"]}'),
+           order_id=None, session_id=None, device=None, referrer=None,
+           event_data='{"price":1,"quantity":1,"order_id":null,"session_id":true,'
+                      '"device":{"os":"x"},"referrer":["a"]}'),
     staged("a return", event(b'"purchase"', b'"return"'), event_type="return"),
     staged("a view", event(b'"purchase"', b'"view"'), event_type="view"),
     staged("an addition", event(b'"purchase"', b'"add_to_cart"'), event_type="add_to_cart"),

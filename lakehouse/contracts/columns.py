@@ -27,7 +27,7 @@ def arrow_type(field: msgspec.structs.FieldInfo) -> pa.DataType:
             return INSTANT
         case inspect.CustomType(cls=cls) if cls is Price:
             return PRICE
-        case inspect.StrType() | inspect.LiteralType() | inspect.RawType():
+        case inspect.StrType() | inspect.LiteralType() | inspect.RawType() | inspect.AnyType():
             return pa.string()
         case inspect.BoolType():
             return pa.bool_()
@@ -35,8 +35,8 @@ def arrow_type(field: msgspec.structs.FieldInfo) -> pa.DataType:
             return pa.int32() if low >= -MAX_INTEGER and high <= MAX_INTEGER else pa.int64()
     raise TypeError(
         f"{field.name}: no column is made of {field.type}. There are str and Id, Literal, bool,"
-        " Instant, Price, Integer and Quantity of lakehouse.contracts.value_types, and each of"
-        " these or None"
+        " Instant, Price, Integer and Quantity of lakehouse.contracts.value_types, each of these"
+        " or None, and Label"
     )
 
 

@@ -42,7 +42,7 @@ def _about_value(path: str, published: Schema, current: Schema) -> Iterator[str]
     if old != new:
         yield f"{subject} was retyped from {old} to {new}, but a published field keeps its type"
         return
-    if "null" in published["type"] and "null" not in current["type"]:
+    if "null" in published.get("type", ()) and "null" not in current["type"]:
         yield f"{subject} is no longer nullable, but what was accepted stays accepted"
     yield from _about_limits(subject, published, current)
     yield from _about_enum(subject, published, current)
@@ -54,7 +54,9 @@ def _about_value(path: str, published: Schema, current: Schema) -> Iterator[str]
 
 def _kind(schema: Schema) -> str:
     """The type, null aside. A format is part of it: it decides the type of the column."""
-    types = [schema["type"]] if type(schema["type"]) is str else schema["type"]
+    # A label takes any value.
+    type_ = schema.get("type", "any")
+    types = [type_] if type(type_) is str else type_
     kind = " or ".join(name for name in types if name != "null")
     return f"{kind} ({schema['format']})" if "format" in schema else kind
 

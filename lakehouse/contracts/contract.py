@@ -83,6 +83,9 @@ class Contract:
         for name in self.embedded:
             if fields.get(name) != (inspect.RawType(), False):
                 raise ValueError(f"{self.topic}: {name} is embedded, but no required msgspec.Raw")
+        for name, (kind, _) in fields.items():
+            if isinstance(kind, inspect.AnyType):
+                raise ValueError(f"{self.topic}: {name} is a Label outside an embedded document")
         names = [column.name for column in self.columns]
         for name in names:
             if names.count(name) > 1:

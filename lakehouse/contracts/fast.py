@@ -6,6 +6,7 @@ check may doubt a good message, and must never pass a bad one.
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, reduce
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from lakehouse.contracts.contract import Contract, Requirement
 
 
+# Messages whose embedded documents are held at once: more of them leave the processor's cache.
+FEW = 200
 # Less than any number of keys.
 _CLOSER_LOOK = -(2**32)
 
@@ -133,20 +136,34 @@ class FastPath:
         return Accepted(indices, arrays)
 
     def _read(self, values: pa.BinaryArray) -> _Read:
-        # Each line of the loop costs every message: a call in Python alone is 0.05 us.
-        decode, absent = self._decoder
-        as_tuple, has_document = msgspec.structs.astuple, bool(self._contract.embedded)
-        embedded: list[list[Any]] = [[] for _ in self._embedded_columns]
-        appends = [
-            (name, column.append)
-            for (_, name, _), column in zip(self._embedded_columns, embedded, strict=True)
-        ]
+        names = [name for _, name, _ in self._embedded_columns]
+        embedded: list[list[Any]] = [[] for _ in names]
         messages: list[tuple[Any, ...]] = []
         extras: dict[int, str | None] = {}
         others: list[int] = []
-        document: Any = {}
         more_keys = (_keys(values) - len(self._columns)).tolist()
-        for value, more in zip(values.to_pylist(), more_keys, strict=True):
+        pairs = zip(values.to_pylist(), more_keys, strict=True)
+        while few := [*islice(pairs, FEW)]:
+            documents = self._read_few(few, messages, extras, others)
+            for name, column in zip(names, embedded, strict=True):
+                column += map(dict.get, documents, repeat(name))
+        columns = [*zip(*messages, strict=True)] or [()] * len(self._columns)
+        return _Read(columns, embedded, extras, others)
+
+    def _read_few(
+        self,
+        few: list[tuple[bytes, int]],
+        messages: list[tuple[Any, ...]],
+        extras: dict[int, str | None],
+        others: list[int],
+    ) -> list[dict[str, Any]]:
+        """Add what these messages hold to the lists, and return their embedded documents."""
+        # Each line of the loop costs every message: a call in Python alone is 0.05 us.
+        decode, absent = self._decoder
+        as_tuple, has_document = msgspec.structs.astuple, bool(self._contract.embedded)
+        documents: list[dict[str, Any]] = []
+        document: Any = {}
+        for value, more in few:
             try:
                 message = decode(value)
                 if has_document:
@@ -163,11 +180,8 @@ class FastPath:
                 others.append(len(messages) + len(others))
                 continue
             messages.append(as_tuple(message))
-            get = document.get
-            for name, append in appends:
-                append(get(name))
-        columns = [*zip(*messages, strict=True)] or [()] * len(self._columns)
-        return _Read(columns, embedded, extras, others)
+            documents.append(document)
+        return documents
 
     def _extra(self, value: bytes, more_keys: int) -> str | None:
         """Return the unknown fields of a message, if they are why it has more keys."""

@@ -2,7 +2,7 @@
 
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from msgspec import inspect
 
 from lakehouse.contracts.rejection import UNKNOWN_VALUE, Rejected
 from lakehouse.contracts.strict_json import checked_document, digits
-from lakehouse.contracts.value_types import Price, kind_of
+from lakehouse.contracts.value_types import Price, kind_of, label_of
 
 if TYPE_CHECKING:
     from lakehouse.contracts.contract import Contract, Requirement
@@ -151,10 +151,23 @@ class Parser:
         values = msgspec.structs.asdict(message) | texts | {contract.time: at}
         return (
             *values.values(),
-            *(each for document in inner.values() for each in msgspec.structs.astuple(document)),
+            *self._embedded_values(inner.values()),
             *((False,) if contract.tombstones else ()),
             unknown_fields(value, contract.payload),
         )
+
+    def _embedded_values(self, documents: Iterable[msgspec.Struct]) -> Iterator[Any]:
+        values = (each for document in documents for each in msgspec.structs.astuple(document))
+        for value, is_label in zip(values, self._are_labels, strict=True):
+            yield label_of(value) if is_label else value
+
+    @cached_property
+    def _are_labels(self) -> list[bool]:
+        return [
+            isinstance(kind_of(field.type)[0], inspect.AnyType)
+            for message in self._contract.embedded.values()
+            for field in msgspec.structs.fields(message)
+        ]
 
     def _tombstone(self, key: bytes | None, kafka_timestamp: datetime) -> tuple[Any, ...]:
         """Return nulls but for what the key names, the time, and that it was deleted."""

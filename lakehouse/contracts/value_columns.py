@@ -21,6 +21,7 @@ from lakehouse.contracts.value_types import (
     Price,
     RuleError,
     kind_of,
+    label_of,
 )
 
 # Values, None where absent -> a column; and, if msgspec has not checked them, where they are right.
@@ -44,6 +45,8 @@ def convert(field: msgspec.structs.FieldInfo, is_checked: bool) -> Convert:
     match kind_of(field.type)[0]:
         case inspect.RawType():
             return lambda values: (_texts(values),)
+        case inspect.AnyType():
+            return lambda values: (_labels(values),)
         case inspect.StrType() | inspect.LiteralType() if is_checked:
             return lambda values: (pa.array(values, pa.string()),)
     convert_all = _converter(field)
@@ -77,6 +80,14 @@ def _texts(documents: Sequence[msgspec.Raw]) -> pa.Array:
     ends = np.cumsum([0, *map(len, documents)], dtype=np.int32)
     buffers = pa.py_buffer(ends), pa.py_buffer(b"".join(documents))
     return pa.StringArray.from_buffers(len(documents), *buffers)
+
+
+def _labels(values: Sequence[Any]) -> pa.Array:
+    try:
+        # Takes the bytes that stand for a number as well.
+        return pa.array(values, pa.string())
+    except pa.ArrowException:  # one of them is no text
+        return pa.array([*map(label_of, values)], pa.string())
 
 
 def _strings(shortest: int, values: Sequence[Any]) -> _Checked:

@@ -38,6 +38,13 @@ class RuleError(ValueError):
     """A value breaks the rule of its type; the text is the error class."""
 
 
+def label_of(value: object) -> str | None:
+    """Return a value of a Label, as read_json returns it, as its column holds it."""
+    if type(value) is bytes:
+        return value.decode()
+    return str(value) if type(value) in (str, int) else None
+
+
 class Price(Decimal):
     """A JSON number >= 0 with at most 12 digits before and 6 after the point; never a string."""
 
@@ -81,6 +88,9 @@ class Instant(datetime):
 
 
 Id = Annotated[str, Meta(min_length=1)]
+# A text, or a number kept as its digits; any other value is null in the column, and stays in the
+# embedded document. It refuses no message, so a field of it can be added under the same version.
+Label = Any
 MAX_INTEGER = 2**31 - 1
 MAX_LONG = 2**63 - 1
 Integer = Annotated[int, Meta(ge=-MAX_LONG, le=MAX_LONG)]

@@ -57,14 +57,16 @@ class Spool:
         runs = [ranks[numbers] for numbers in self._numbers]
         counts = np.bincount(np.concatenate(runs), minlength=len(ordered))
         rows_at_once = max(1, at_once * total // self._bytes)
-        content = pa.py_buffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
-        reader = pa.ipc.open_file(content)
+        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        reader = pa.ipc.open_file(pa.py_buffer(mapped))
         batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
         for first, end in _spans(counts, rows_at_once):
             chosen = [(run >= first) & (run < end) for run in runs]
-            pieces = [
-                batch.filter(pa.array(is_in)) for batch, is_in in zip(batches, chosen, strict=True)
-            ]
+            pieces = []
+            for batch, is_in in zip(batches, chosen, strict=True):
+                pieces.append(batch.filter(pa.array(is_in)))
+                # What was read would count as memory of the worker until its end.
+                mapped.madvise(mmap.MADV_DONTNEED)
             if end - first == 1 and counts[first] >= ROWS_OF_A_FILE:
                 # Perhaps much more than `at_once`.
                 for piece in filter(len, pieces):

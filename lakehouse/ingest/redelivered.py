@@ -79,6 +79,7 @@ class Redeliveries:
         keys = np.concatenate([np.frombuffer(taken.event_keys, np.int64) for taken in found])
         if not keys.size:
             return None
+        keys.sort()
         layout = self.layouts[staging_table(self.contract).name]
         days = set().union(*(taken.event_days for taken in found))
         staged = staged_with(self.spark, self.contract, layout, keys, days, self.horizon).persist()

@@ -22,6 +22,7 @@ BYTES_PER_BATCH = 16 * 2**20
 POLL_SECONDS = 0.1
 # A broker that is started again takes less.
 SILENCE_SECONDS = 30
+_FIX = "Run this again, and report it if it stays"
 _LOST = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 
 
@@ -38,8 +39,10 @@ def consume(
     try:
         size = _BatchSize()
         for each in ranges:
+            position = each.start
             for messages in _messages(consumer, topic, each, size):
                 records = record_batch(each.partition, messages)
+                position = _end_in_order(topic, each, position, records)
                 size.fit(records)
                 yield each, records
     finally:
@@ -77,7 +80,7 @@ def _messages(
                     if answer.partition() == in_kafka(asked.partition):
                         end = max(end, _offset(answer))
         if found:
-            _require_asked_for(topic, asked, position, found)
+            _require_asked_for(topic, asked, found)
             position = _offset(found[-1]) + 1
         position = max(position, end)
         while found and _offset(found[-1]) >= asked.end:
@@ -97,25 +100,25 @@ def _require_no_silence(heard: float, what: str) -> None:
         )
 
 
-def _require_asked_for(topic: str, asked: OffsetRange, position: int, found: list[Message]) -> None:
-    """TransientError unless the messages are of the partition, and follow each other."""
+def _require_asked_for(topic: str, asked: OffsetRange, found: list[Message]) -> None:
+    """TransientError unless the messages are of the partition."""
     partition = in_kafka(asked.partition)
-    expected = [
-        message.offset()
-        for message in found
-        if message.partition() == partition and message.topic() == topic
-    ]
-    offsets = np.array(expected, np.int64)
-    where, fix = f"{topic}/{partition}", "Run this again, and report it if it stays"
-    if len(offsets) < len(found):
-        others = {f"{each.topic()}/{each.partition()}" for each in found} - {where}
+    if others := [each for each in found if each.partition() != partition or each.topic() != topic]:
+        names = sorted({f"{each.topic()}/{each.partition()}" for each in others})
         raise TransientError(
-            f"Kafka's client gave messages of {', '.join(sorted(others))} for {where}", fix
+            f"Kafka's client gave messages of {', '.join(names)} for {topic}/{partition}", _FIX
         )
+
+
+def _end_in_order(topic: str, asked: OffsetRange, position: int, records: pa.RecordBatch) -> int:
+    """Return the offset after the records; TransientError unless they follow it and each other."""
+    offsets = records["offset"].to_numpy()
     if offsets[0] < position or np.any(np.diff(offsets) <= 0):
+        where = f"{topic}/{in_kafka(asked.partition)}"
         raise TransientError(
-            f"Kafka's client gave messages of {where} from offset {position} out of order", fix
+            f"Kafka's client gave messages of {where} from offset {position} out of order", _FIX
         )
+    return int(offsets[-1]) + 1
 
 
 def peek(options: dict[str, Any], topic: str, offsets: dict[int, int]) -> dict[int, pa.RecordBatch]:

@@ -4,7 +4,6 @@ import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ UNREADABLE_HEADERS = [(None, None)]
 # Microseconds of the years 1 to 9999: Python knows no others, and Trino fails on a whole file that
 # holds a later one (trinodb/trino#25837).
 _READABLE = pa.array([datetime.min, datetime.max], pa.timestamp("us")).cast(pa.int64()).to_pylist()
-_headers_of = methodcaller("headers")
 
 
 def record_batch(partition: int, messages: list[Message]) -> pa.RecordBatch:
@@ -49,7 +47,8 @@ def _headers(messages: list[Message]) -> list[Any]:
     to a method that it has called often. And a message must not be asked again.
     """
     found: list[Any] = []
-    read = map(_headers_of, messages)
+    # Without a look-up for each message, which takes three times as long.
+    read = map(type(messages[0]).headers, messages)
     with _names_of_any_bytes():
         while len(found) < len(messages):
             try:

@@ -69,9 +69,8 @@ def find_repeated(
         suspects.unpersist()
 
 
-def repeated_in(keys: np.ndarray) -> np.ndarray:
-    """Return the keys that occur more than once, ascending."""
-    ordered = np.sort(keys)
+def repeated_in(ordered: np.ndarray) -> np.ndarray:
+    """Return the keys, which are ascending, that occur more than once."""
     return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
@@ -102,9 +101,10 @@ def within(time: str, ranges: Iterable[tuple[date, date]]) -> Column:
 
 def compared(contract: Contract, accepted: DataFrame, staged: DataFrame) -> DataFrame:
     """find_repeated's answer, where `staged` has all events that have an id of `accepted`."""
-    # Columns that hold a JSON object as text; the others are values.
+    # Columns that hold a JSON object as text: what it holds is compared there, and may have had no
+    # columns of its own yet when an event was staged.
     in_texts = [*contract.embedded, "extra"]
-    in_values = {column.name for column in contract.columns} - {*in_texts, *contract.may_differ}
+    in_values = set(contract.payload.__struct_fields__) - {*in_texts, *contract.may_differ}
     event_id = F.col(contract.id_column)
 
     def part(events: DataFrame, is_staged: bool) -> DataFrame:

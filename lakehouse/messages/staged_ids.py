@@ -35,17 +35,16 @@ def staged_with(
     spark: SparkSession,
     contract: Contract,
     layout: WriteTarget,
-    keys: np.ndarray,
+    ordered: np.ndarray,
     days: Iterable[date],
     horizon: timedelta,
 ) -> DataFrame:
-    """The rows of staging whose id has one of these hashes, with it as event_key.
+    """The rows of staging whose id has one of these hashes, in order, with it as event_key.
 
     They are of days up to `horizon` from one of `days`, and perhaps of others.
     """
     table, event_id = staging_table(contract), contract.id_column
     ranges = ranges_around(days, horizon)
-    ordered = np.sort(keys)
     paths = _files(spark, table, contract.time, ranges)
     rows = spark.table(table.identifier).selectExpr(*layout.schema.names, key_of(contract))
     if paths is None:

@@ -18,6 +18,10 @@ events as (
         event_data,
         price,
         quantity,
+        order_id,
+        session_id,
+        device,
+        referrer,
         cast(price * quantity as decimal(38, 6)) as amount
     from messages
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from lakehouse.contracts.contract import Contract, Requirement
-from lakehouse.contracts.value_types import Id, Instant, Price, Quantity, about
+from lakehouse.contracts.value_types import Id, Instant, Label, Price, Quantity, about
 
 
 class EventData(msgspec.Struct, kw_only=True, gc=False):
@@ -13,6 +13,14 @@ class EventData(msgspec.Struct, kw_only=True, gc=False):
 
     price: Annotated[Price | None, about("Price of one unit, from event_data.")] = None
     quantity: Annotated[Quantity | None, about("Units, from event_data.")] = None
+    order_id: Annotated[
+        Label, about("Order of a purchase or return, from event_data.", is_personal=True)
+    ] = None
+    session_id: Annotated[Label, about("Visit, from event_data.", is_personal=True)] = None
+    device: Annotated[Label, about("Kind of device, from event_data.")] = None
+    referrer: Annotated[
+        Label, about("Where the visit came from, from event_data.", is_personal=True)
+    ] = None
 
 
 class UserEvent(msgspec.Struct, kw_only=True, gc=False):

@@ -15,7 +15,7 @@ from topics.orders import CONTRACT as ORDERS
 from topics.orders import Order
 
 from lakehouse.contracts import Contract, Rejected
-from lakehouse.contracts.value_types import Id, Instant, Integer, Price, Quantity
+from lakehouse.contracts.value_types import Id, Instant, Integer, Label, Price, Quantity
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ORDER = {
@@ -38,6 +38,7 @@ class Inner(msgspec.Struct, kw_only=True, gc=False):
     count: Quantity
     price: Price
     at: Instant | None = None
+    label: Label = None
 
 
 class Outer(msgspec.Struct, kw_only=True, gc=False):
@@ -172,6 +173,10 @@ def test_a_column_is_described_and_said_to_be_personal_where_its_field_is():
         (
             {"embedded": {"status": Inner}},
             "orders: status is embedded, but no required msgspec.Raw",
+        ),
+        (
+            {"payload": msgspec.defstruct("Loose", [("note", Label, None)], bases=(Order,))},
+            "orders: note is a Label outside an embedded document",
         ),
         (
             {"payload": msgspec.defstruct("Twice", [("country", str)], bases=(Order,))},

@@ -26,6 +26,7 @@ def test_a_purchase_becomes_one_value_per_column():
         '{"price":12.90,"quantity":2,"coupon":"X"}',
         Decimal("12.90"),
         2,
+        *(None, None, None, None),
         None,
     )
 

@@ -18,7 +18,18 @@ HEADERS = '[{"key":"source","value":"YXBw"},{"key":"empty"}]'
 
 
 def rejected(value: bytes | None) -> tuple:
-    return (*[None] * 9, 2, 7, AT, 0, b"u1", value, HEADERS, "MALFORMED_JSON", "value: broken")
+    return (
+        *[None] * len(USER_EVENTS.columns),
+        2,
+        7,
+        AT,
+        0,
+        b"u1",
+        value,
+        HEADERS,
+        "MALFORMED_JSON",
+        "value: broken",
+    )
 
 
 def dead_letters(spark, *decoded: tuple, value_limit: int = 100):
