@@ -76,7 +76,8 @@ def test_raw_holds_every_message_once_in_its_folder(ingested, expected, query):
             "stg_user_events",
             "event_id varchar, user_id varchar, product_id varchar, event_type varchar, "
             "event_timestamp timestamp(6) with time zone, event_data varchar, "
-            "price decimal(18, 6), quantity integer, extra varchar, kafka_partition integer, "
+            "price decimal(18, 6), quantity integer, order_id varchar, session_id varchar, "
+            "device varchar, referrer varchar, extra varchar, kafka_partition integer, "
             "kafka_offset bigint, kafka_timestamp timestamp(6) with time zone",
             "ARRAY['day(event_timestamp)','bucket(user_id, 4)']",
         ),
