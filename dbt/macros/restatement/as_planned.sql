@@ -12,5 +12,11 @@
             {%- set snapshot_id = run_query(find_snapshot).rows[0][0] -%}
         {%- endif -%}
     {%- endif -%}
-    {{ table }}{% if snapshot_id %} for version as of {{ snapshot_id }}{% endif %}
+    {%- set version = " for version as of " ~ snapshot_id if snapshot_id else "" -%}
+    {%- if table.type != "cte" and table.limit is not none -%}
+        {#- --empty has it in brackets, where the version has to stand too. -#}
+        (select * from {{ table.render() }}{{ version }} limit {{ table.limit }})
+    {%- else -%}
+        {{ table }}{{ version }}
+    {%- endif -%}
 {%- endmacro %}

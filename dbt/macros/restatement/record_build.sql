@@ -1,5 +1,11 @@
-{#- After a mart was built: what from, unless that is on record already. -#}
+{#-
+  After a mart was built: what from, unless that is on record already. What --empty made is not, so
+  that the next build finds another table than the last one left, and rebuilds it.
+-#}
 {% macro record_build() -%}
+    {%- if flags.EMPTY -%}
+        {{ return("") }}
+    {%- endif -%}
     {%- set builds = model_named("mart_builds") -%}
     insert into {{ builds }}
     select

@@ -27,7 +27,10 @@
             {{ each(grain, "coalesce(fresh.?, held.?) as ?", ", ") }},
             {{ each(others, "fresh.?", ", ") }},
             fresh.is_there
-        from (select *, true as is_there from {{ model }}) as fresh
+        from (
+            select *, true as is_there from {{ model }}
+            where {{ is_restatable(mart, grain, days) }}
+        ) as fresh
         full outer join (
             select *, true as is_there from {{ mart }}
             where event_date in ({{ dates(days) }})
@@ -48,6 +51,19 @@
 {%- endmacro %}
 
 
+{#-
+  Whether a row of the model is of a day that is restated. One that forgets in_restated_days() has
+  the others too. A null in the grain equals no row, so it would come again with each build.
+-#}
+{% macro is_restatable(mart, grain, days) -%}
+    if(
+        {{ each(grain, "? is null", " or ") }},
+        fail('{{ mart.identifier }} has a row without one of {{ grain | join(", ") }}'),
+        event_date in ({{ dates(days) }})
+    )
+{%- endmacro %}
+
+
 {#- SQL with each of these columns in the place of its question marks. -#}
 {% macro each(columns, sql, separator) -%}
     {%- for column in columns -%}
@@ -58,5 +74,8 @@
 
 {#- dbt-trino would write the new rows into a table first, in case that they are read twice. -#}
 {% macro get_incremental_tmp_relation_type(strategy, unique_key, language) -%}
-    {{ return("view") }}
+    {%- if strategy == "restate" -%}
+        {{ return("view") }}
+    {%- endif -%}
+    {{ return(dbt.get_incremental_tmp_relation_type(strategy, unique_key, language)) }}
 {% endmacro %}

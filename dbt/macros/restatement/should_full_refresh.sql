@@ -3,13 +3,25 @@
   so that it is the same whenever it is asked in a run.
 -#}
 {% macro should_full_refresh() %}
-    {%- if config.get("incremental_strategy") != "restate" or flags.FULL_REFRESH -%}
-        {{ return(flags.FULL_REFRESH) }}
+    {%- if config.get("incremental_strategy") != "restate" -%}
+        {{ return(dbt.should_full_refresh()) }}
     {%- endif -%}
-    {%- set find_plan -%}
-        select count_if(rebuild_reason is null)
+    {%- set wanted = config.get("full_refresh") -%}
+    {%- if wanted or (flags.FULL_REFRESH and wanted is none) -%}
+        {{ return(true) }}
+    {%- endif -%}
+    {%- set find_reason -%}
+        select rebuild_reason
         from {{ model_named("mart_plans") }}
         where mart = '{{ this.identifier }}'
     {%- endset -%}
-    {{ return(run_query(find_plan).rows[0][0] == 0) }}
+    {%- set reasons = run_query(find_reason).columns[0].values() -%}
+    {%- set reason = reasons[0] if reasons else "it has no plan" -%}
+    {%- if reason and wanted == false -%}
+        {{ exceptions.raise_compiler_error(
+            this.identifier ~ " must be rebuilt (" ~ reason ~ "), and its config has full_refresh:"
+            " false. Take that out for one run"
+        ) }}
+    {%- endif -%}
+    {{ return(reason is not none) }}
 {% endmacro %}
