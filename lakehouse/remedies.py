@@ -4,11 +4,12 @@ import re
 import tempfile
 
 from lakehouse.retry import causes
+from lakehouse.scratch import scratch
 
 _REMEDIES = (
     (
         r"No space left on device|Disk quota exceeded|SQLITE_FULL",
-        "free space in {folder}, which TMPDIR and spark.local.dir move,",
+        "free space in {folders}, which SPARK_LOCAL_DIRS and TMPDIR move,",
     ),
     (
         r"Python worker exited unexpectedly|MemoryError|Cannot allocate memory|malloc of size",
@@ -25,5 +26,7 @@ def remedy(error: BaseException) -> str:
     found = "\n".join(causes(error))
     for pattern, advice in _REMEDIES:
         if re.search(pattern, found):
-            return advice.format(folder=tempfile.gettempdir())
+            # Of Spark and the ingest's driver; and of its tasks in Python.
+            folders = dict.fromkeys((str(scratch()), tempfile.gettempdir()))
+            return advice.format(folders=" and ".join(folders))
     return "resolve the cause"

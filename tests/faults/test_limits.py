@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -138,7 +137,7 @@ def test_a_driver_whose_temporary_folder_is_full_says_which(
     (disk.path / "filling").write_bytes(bytes(MEGABYTE // 4 - 4096))
     produce(lakehouse, events("planned", 20))
     with monkeypatch.context() as patch:
-        patch.setattr(tempfile, "tempdir", str(disk.path))
+        patch.setenv("SPARK_LOCAL_DIRS", str(disk.path))
         with pytest.raises(LakehouseError, match=rf"No space left on device.*{disk.path}"):
             lakehouse.ingest()
         (disk.path / "filling").unlink()

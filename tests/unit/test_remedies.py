@@ -16,7 +16,7 @@ class TaskError(Exception):
     [
         (
             TaskError("failed in a task:\nOSError: [Errno 28] No space left on device"),
-            "free space in /a/folder, which TMPDIR and spark.local.dir move,",
+            "free space in /scratch and /a/folder, which SPARK_LOCAL_DIRS and TMPDIR move,",
         ),
         (
             TaskError("Python worker exited unexpectedly (crashed)"),
@@ -28,4 +28,5 @@ class TaskError(Exception):
 )
 def test_the_advice_names_what_ran_out_and_what_moves_it(failure, advice, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", "/a/folder")
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", "/scratch,/another")
     assert remedy(failure) == advice

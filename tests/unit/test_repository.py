@@ -22,8 +22,8 @@ TARGETS = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split())
 # Packages and modules of lakehouse/, each floor above those that it may import.
 FLOORS = [
     {"errors", "logs", "console"},
-    {"settings", "retry", "contracts"},
-    {"kafka", "iceberg", "remedies", "scratch"},
+    {"settings", "retry", "contracts", "scratch"},
+    {"kafka", "iceberg", "remedies"},
     {"tables"},
     {"locks"},
     {"messages", "maintenance", "stack", "job"},
