@@ -46,8 +46,11 @@ def staged_with(
     table, event_id = staging_table(contract), contract.id_column
     ranges = ranges_around(days, horizon)
     paths = _files(spark, table, contract.time, ranges)
-    rows = spark.table(table.identifier).selectExpr(*layout.schema.names, key_of(contract))
-    if paths is None:
+    if not paths:
+        rows = spark.table(table.identifier).selectExpr(*layout.schema.names, key_of(contract))
+        if paths is not None:
+            # To make a DataFrame of no rows costs a second: Python workers of another kind start.
+            return rows.limit(0)
         log.warning(
             "files of staging are others' or have deleted rows; ids are found more slowly until "
             "jobs/compact.py has run",
@@ -55,9 +58,6 @@ def staged_with(
         )
         rows = rows.where(within(contract.time, ranges))
         return rows.mapInArrow(lambda batches: _filtered(batches, ordered), rows.schema)
-    if not paths:
-        # A DataFrame that is made of no rows costs a second: Python workers of another kind start.
-        return rows.limit(0)
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         filesystem, is_one = layout.filesystem(), Filter(ordered)

@@ -54,11 +54,11 @@ class Project:
         ignored = shutil.ignore_patterns("target", "logs")
         shutil.copytree(REPOSITORY / "dbt", folder, ignore=ignored)
         for path, sql in (("marts/careless", CARELESS), ("analytics/long", LONG)):
-            models, name = (folder / "models" / path).parent, path.rpartition("/")[2]
-            (models / f"{name}.sql").write_text(sql)
-            columns = [{"name": n, "data_type": t} for n, t in COLUMNS[name].items()]
-            described = {"models": [{"name": name, "columns": columns}]}
-            (models / f"{name}.yml").write_text(json.dumps(described))
+            model = folder / "models" / path
+            columns = [{"name": n, "data_type": t} for n, t in COLUMNS[model.name].items()]
+            described = {"models": [{"name": model.name, "columns": columns}]}
+            model.with_suffix(".sql").write_text(sql)
+            model.with_suffix(".yml").write_text(json.dumps(described))
 
     def ingest(self, *values: str, key: str | None = "ann") -> None:
         broker.produce(self._settings, *values, key=key)

@@ -67,8 +67,8 @@ REFUSED = [
             "ALTER TABLE raw.third RENAME TO raw.product_metadata",
         ],
         # Either of the two may be looked at first.
-        r"raw\.(user_events|product_metadata) is at s3://.*, where"
-        r" raw\.(product_metadata|user_events) was made: tables were renamed",
+        f"({RAW} is at s3://.*, where raw.product_metadata|"
+        f"raw.product_metadata is at s3://.*, where {RAW}) was made: tables were renamed",
         id="swap two tables",
     ),
 ]

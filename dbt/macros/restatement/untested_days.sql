@@ -58,9 +58,12 @@
 {% endmacro %}
 
 
-{#- After a run: that all tests of the project passed in it, if there was anything to test. -#}
+{#-
+  After a run: that all tests of the project passed in it, if there was anything to test. Those of
+  --empty looked at nothing.
+-#}
 {% macro record_tests(results) %}
-    {%- if execute -%}
+    {%- if execute and not flags.EMPTY -%}
         {%- set passed = results
             | selectattr("status", "in", ["pass", "warn"])
             | map(attribute="node.unique_id")

@@ -18,18 +18,8 @@ HEADERS = '[{"key":"source","value":"YXBw"},{"key":"empty"}]'
 
 
 def rejected(value: bytes | None) -> tuple:
-    return (
-        *[None] * len(USER_EVENTS.columns),
-        2,
-        7,
-        AT,
-        0,
-        b"u1",
-        value,
-        HEADERS,
-        "MALFORMED_JSON",
-        "value: broken",
-    )
+    values = [None] * len(USER_EVENTS.columns)
+    return (*values, 2, 7, AT, 0, b"u1", value, HEADERS, "MALFORMED_JSON", "value: broken")
 
 
 def dead_letters(spark, *decoded: tuple, value_limit: int = 100):
