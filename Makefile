@@ -52,7 +52,7 @@ lint: $(READY) ## Formatting, style, types and SQL
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/tests dbt/macros
-	@$(DBT_OFFLINE) parse
+	@$(DBT_OFFLINE) parse --target dev
 	@$(BIN)/dbt-bouncer run --config-file dbt/dbt-bouncer.yml
 
 clean: $(READY) ## Stop the stack and remove its data; downloads stay
@@ -66,7 +66,7 @@ $(READY): pyproject.toml requirements.lock
 	@echo "installing Python packages into .venv (about 720 MB to fetch, the first time)" >&2
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --allow-existing --python "$(PYTHON)" .venv && \
-	  VIRTUAL_ENV=.venv uv pip sync --require-hashes requirements.lock && \
+	  VIRTUAL_ENV=.venv uv pip sync --compile-bytecode --require-hashes requirements.lock && \
 	  VIRTUAL_ENV=.venv uv pip install --no-deps --no-build-isolation --editable . ; \
 	else \
 	  $(PYTHON) -m venv .venv && \

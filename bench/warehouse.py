@@ -107,7 +107,11 @@ class Warehouse:
             for each in ran
             if each["unique_id"].startswith("model.")
         }
-        plans, _ = self.query("SELECT mart, touched_days FROM ops.mart_plans")
+        plans, _ = self.query("""
+            SELECT mart, max_by(touched_days, built_at) FROM ops.mart_builds
+            WHERE invocation_id = (SELECT max_by(invocation_id, built_at) FROM ops.mart_builds)
+            GROUP BY mart
+        """)
         written = {
             mart: summary
             for mart, (snapshot, summary) in self._snapshots().items()

@@ -36,7 +36,7 @@ def dbt_sources(contracts: Iterable[Contract] = CONTRACTS) -> str:
     staging = {
         "name": "staging",
         "description": "Messages that kept their contract, typed, as the ingest job wrote them.",
-        "config": {"loaded_at_field": "kafka_timestamp"},
+        "config": {"loaded_at_query": "{{ newest_message(this) }}"},
         "tables": [_staging(contract) for contract in contracts],
     }
     text = yaml.safe_dump({"sources": [raw, staging]}, sort_keys=False, width=100)
@@ -58,19 +58,25 @@ def _staging(contract: Contract) -> dict[str, Any]:
         "name": f"stg_{contract.stem}",
         "description": f"{contract.description} From the topic {contract.topic}.",
     }
+    # How macros of dbt find the topic's bookmark and the day of a row.
+    table["config"] = {"meta": {"topic": contract.topic, "time": contract.time}}
     if contract.silent_days:
-        warn_after = {"count": contract.silent_days, "period": "day"}
-        table["config"] = {"freshness": {"warn_after": warn_after}}
+        table["config"]["freshness"] = {
+            "warn_after": {"count": contract.silent_days, "period": "day"},
+            "error_after": {"count": 2 * contract.silent_days, "period": "day"},
+        }
     # A compacted topic is small; of others a model tests the new days alone.
     if contract.compacted:
-        grain = {"columns": ["kafka_partition", "kafka_offset"]}
-        table["data_tests"] = [{"unique_grain": {"arguments": grain}}]
-    never_null = {contract.key, contract.time, "is_deleted"} if contract.compacted else ()
+        grain = {"combination_of_columns": ["kafka_partition", "kafka_offset"]}
+        never_null = f"{contract.key} is not null and {contract.time} is not null"
+        table["data_tests"] = [
+            {"unique_combination_of_columns": {"arguments": grain}},
+            {"expression_is_true": {"arguments": {"expression": never_null}}},
+        ]
     described = contract.descriptions | _STAGED
     table["columns"] = [
         {"name": name, "description": described[name]}
         | ({"config": {"meta": {"personal": True}}} if name in contract.personal else {})
-        | ({"data_tests": ["not_null"]} if name in never_null else {})
         for name in described
     ]
     return table

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from expected_marts import assert_as_generated
 
+from lakehouse.stack.home import REPOSITORY
+
 EVENTS = 4000
+NO_TURN = '--vars={"days_to_test_again": 0}'
 OPTIONS = (f"--events={EVENTS}", "--products=200", "--users=300", "--days=3", "--bad-rate=0.02")
 
 
@@ -56,6 +59,17 @@ def test_what_the_generator_calls_invalid_is_dead_and_has_a_reason(expected, que
 def test_the_marts_equal_the_independent_computation(expected, command, query):
     assert "ERROR=0" in command("dbt", "build").stdout
     assert_as_generated(query, expected)
+
+
+def test_a_build_with_nothing_new_asks_trino_little(command, query):
+    """Unit tests, whose rows never change, are not among its statements, and no view is made."""
+    command("dbt", "build")
+    ((statements,),) = query("""
+        SELECT count(*) FROM system.runtime.queries WHERE query LIKE '/* {"app": "dbt"%'
+        GROUP BY regexp_extract(query, '"invocation_id": "([^"]+)"', 1)
+        ORDER BY max(created) DESC LIMIT 1
+    """)
+    assert statements < 60
 
 
 def test_raw_holds_every_message_once_in_its_folder(ingested, expected, query):
@@ -120,13 +134,11 @@ def test_a_users_own_file_arrives_with_its_bytes(ingested, command, query, tmp_p
 
 def test_tests_look_at_days_that_were_built_since_all_passed(command, query):
     """At the one of the user's own view, which a run without tests has brought into the marts."""
-    command("dbt", "run", "--select=+top_viewed_products +daily_product_activity")
-    command("dbt", "build", "--select=+view_counts_reconcile_with_views")
-    assert query("SELECT touched_days FROM ops.mart_plans WHERE mart = 'top_viewed_products'") == [
-        [[]]
-    ]
-    ((ddl,),) = query("SHOW CREATE VIEW ops.view_counts_reconcile_with_views")
-    assert set(re.findall(r"date '(.+?)'", ddl)) == {"2026-03-02"}
+    command("dbt", "run", "--select=daily_product_activity")
+    command("dbt", "build", "--select=+activity_is_what_the_events_say", NO_TURN)
+    compiled_to = REPOSITORY / "dbt/target/compiled"
+    (compiled,) = compiled_to.glob("**/activity_is_what_the_events_say.sql")
+    assert set(re.findall(r"date '(.+?)'", compiled.read_text())) == {"2026-03-02"}
 
 
 def test_an_id_on_two_days_fails_the_build_of_either(command, query):
@@ -134,20 +146,20 @@ def test_an_id_on_two_days_fails_the_build_of_either(command, query):
         """INSERT INTO staging.stg_user_events (event_id, product_id, event_type, event_timestamp)
         VALUES ('own-1', 'P1', 'view', TIMESTAMP '2026-03-05 12:00:00 UTC')"""
     )
-    build = ("dbt", "build", "--select=+unique_across_days_user_events_event_id")
-    assert "FAIL 1 unique_across_days_user_events_event_id" in command(*build, exit_code=1).stdout
-    found = "SELECT event_id, event_count, first_date, last_date FROM {}"
-    rows = query(found.format("ops.unique_across_days_user_events_event_id"))
+    test = "unique_across_days_user_events_event_id"
+    build = ("dbt", "build", "--store-failures", f"--select=sales {test}")
+    assert f"FAIL 1 {test}" in command(*build, exit_code=1).stdout
+    rows = query(f"SELECT event_id, event_count, first_date, last_date FROM ops.{test}")
     assert rows == [["own-1", 2, date(2026, 3, 2), date(2026, 3, 5)]]
 
 
 def test_a_view_that_can_not_be_read_fails_the_build(command, query):
     """Two sums of its month are more than a decimal holds."""
     query(
-        """INSERT INTO marts.product_category_revenue (event_date, category, gross_revenue)
-        SELECT day, 'overflow', CAST('99999999999999999999999999999999' AS decimal(38, 6))
+        """INSERT INTO marts.sales (event_date, event_id, is_return, amount)
+        SELECT day, 'overflow', false, CAST('99999999999999999999999999999999' AS decimal(38, 6))
         FROM (VALUES DATE '2026-03-02', DATE '2026-03-30') AS days (day)"""
     )
     test = ("dbt", "build", "--select=category_revenue_by_month")
     assert "ERROR is_readable_category_revenue_by_month" in command(*test, exit_code=1).stdout
-    query("DELETE FROM marts.product_category_revenue WHERE category = 'overflow'")
+    query("DELETE FROM marts.sales WHERE event_id = 'overflow'")

@@ -8,8 +8,11 @@
 {%- endmacro %}
 
 
-{#- The same of events, as times too: they keep Iceberg from opening the files of other days. -#}
-{% macro events_of(days) -%}
+{#-
+  The same of a view over staging, as bounds of its time column too: they keep Iceberg from opening
+  the files of other days.
+-#}
+{% macro events_of(days, time="event_timestamp") -%}
     {{ rows_of(days) }}
     {%- if days is not none -%}
         {#- A day of another zone lies in up to three days of UTC. -#}
@@ -18,8 +21,8 @@
         {%- for day in days -%}
             {%- set midnight = "timestamp '" ~ day ~ " 00:00:00 UTC'" -%}
             {%- do times.append(
-                "event_timestamp >= " ~ midnight ~ " - interval '" ~ margin ~ "' day"
-                ~ " and event_timestamp < " ~ midnight ~ " + interval '" ~ (margin + 1) ~ "' day"
+                time ~ " >= " ~ midnight ~ " - interval '" ~ margin ~ "' day"
+                ~ " and " ~ time ~ " < " ~ midnight ~ " + interval '" ~ (margin + 1) ~ "' day"
             ) -%}
         {%- endfor %}
         and ({{ times | join(" or ") }})

@@ -1,22 +1,25 @@
 {#-
-  Days on which the events of two snapshots differ in what the marts show. It reads the files that
-  were added and removed between them, and of those that were rewritten with some rows changed,
-  only the days of these rows are returned. Compaction does not count.
+  Days on which the rows of two snapshots of a staging table differ, except in where Kafka had
+  them. It reads the files that were added and removed in between. Of those that were rewritten with
+  some rows changed, only the days of these rows count; compaction does not.
 -#}
-{% macro days_changed(events, since, until) -%}
+{% macro days_changed(version, since) -%}
+    {%- set columns = [] -%}
+    {%- for column in adapter.get_columns_in_relation(version.table)
+        if not column.name.startswith("kafka_") -%}
+        {%- do columns.append(column.name) -%}
+    {%- endfor -%}
     select event_date
     from (
         select
             _change_type,
-            {{ reporting_date("event_timestamp") }} as event_date,
-            checksum(
-                row(event_id, user_id, product_id, event_type, event_timestamp, price, quantity)
-            ) as content
-        from table({{ events.database }}.system.table_changes(
-            schema_name => '{{ events.schema }}',
-            table_name => '{{ events.identifier }}',
+            {{ reporting_date(version.time) }} as event_date,
+            checksum(row({{ columns | join(", ") }})) as content
+        from table({{ version.table.database }}.system.table_changes(
+            schema_name => '{{ version.table.schema }}',
+            table_name => '{{ version.table.identifier }}',
             start_snapshot_id => {{ since }},
-            end_snapshot_id => {{ until }}
+            end_snapshot_id => {{ version.snapshot_id }}
         ))
         group by 1, 2
     )
@@ -28,26 +31,50 @@
 
 
 {#-
-  Days on which a mart shows products that have another name or category now. Where a product was
-  is known from the last run; days that the events of today add are among days_changed.
+  The same where somebody deleted or updated rows in Trino: it leaves delete files, which
+  table_changes refuses. Days that hold another number of rows in some file. It reads the time
+  column of both snapshots whole, until `jobs/compact.py` has rewritten these files.
 -#}
-{% macro days_of_products_changed(products, mart) -%}
-    select distinct activity.event_date
+{% macro days_recounted(version, since) -%}
+    {%- set count_rows -%}
+        select
+            "$path" as path,
+            {{ reporting_date(version.time) }} as event_date,
+            count(*) as row_count
+        from {{ version.table }}
+    {%- endset -%}
+    {%- set before = count_rows ~ " for version as of " ~ since ~ " group by 1, 2" -%}
+    {%- set now = count_rows ~ " for version as of " ~ version.snapshot_id ~ " group by 1, 2" -%}
+    select distinct event_date
     from (
-        {{ latest_products(products.table ~ " for version as of " ~ mart.products_since) }}
-    ) as before
-    full outer join (
-        {{ latest_products(products.table ~ " for version as of " ~ products.snapshot_id) }}
-    ) as now
-        on before.product_id = now.product_id
-    inner join {{ model_named("daily_product_activity") }} as activity
-        on activity.product_id = coalesce(now.product_id, before.product_id)
-    where
-        {{ mart.shows_products_if }}
-        and (
-            now.product_id is null
-            or before.product_id is null
-            or now.name is distinct from before.name
-            or now.category is distinct from before.category
+        (({{ before }}) except ({{ now }}))
+        union all
+        (({{ now }}) except ({{ before }}))
+    )
+{%- endmacro %}
+
+
+{#-
+  Days of a mart with rows for which another state of a change log holds now: `key` names what
+  changed, and a change holds from its own time on. A log is small, and read whole at both snapshots.
+-#}
+{% macro days_looked_up(mart, key, version, since) -%}
+    {%- set before = "select * from " ~ version.table ~ " for version as of " ~ since -%}
+    {%- set now = "select * from " ~ version.table ~ " for version as of " ~ version.snapshot_id -%}
+    select distinct mart.event_date
+    from {{ mart }} as mart
+    inner join (
+        select
+            {{ key }},
+            min({{ version.time }}) as changed_at
+        from (
+            (({{ before }}) except ({{ now }}))
+            union all
+            (({{ now }}) except ({{ before }}))
         )
+        group by {{ key }}
+    ) as changes
+        on
+            mart.{{ key }} = changes.{{ key }}
+            and mart.event_timestamp >= changes.changed_at
 {%- endmacro %}

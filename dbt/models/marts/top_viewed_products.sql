@@ -1,16 +1,8 @@
-{{ config(
-    unique_key=['event_date', 'product_id'],
-    meta={'shows_products_if': 'activity.view_count > 0'}
-) }}
-
 with
 
-views as (
+activity as (
 
-    select * from {{ ref('user_events') }}
-    where
-        event_type = 'view'
-        and {{ in_restated_days() }}
+    select * from {{ ref('daily_product_activity') }}
 
 ),
 
@@ -20,34 +12,23 @@ products as (
 
 ),
 
-counts as (
-
-    select
-        event_date,
-        product_id,
-        count(*) as view_count,
-        count(distinct user_id) as unique_viewers
-    from views
-    group by event_date, product_id
-
-),
-
 top_viewed_products as (
 
     select
-        counts.event_date,
-        counts.product_id,
+        activity.event_date,
+        activity.product_id,
         products.name,
         coalesce(products.category, 'Unknown product') as category,
-        counts.view_count,
-        counts.unique_viewers,
+        activity.view_count,
+        activity.unique_viewers,
         row_number() over (
-            partition by counts.event_date
-            order by counts.view_count desc, counts.product_id asc
+            partition by activity.event_date
+            order by activity.view_count desc, activity.product_id asc
         ) as view_rank
-    from counts
+    from activity
     left join products
-        on counts.product_id = products.product_id
+        on activity.product_id = products.product_id
+    where activity.view_count > 0
 
 )
 

@@ -2,8 +2,7 @@ with
 
 changes as (
 
-    select * from
-        {{ as_planned(source('staging', 'stg_product_metadata'), 'products_snapshot_id') }}
+    select * from {{ pinned(source('staging', 'stg_product_metadata')) }}
 
 ),
 

@@ -2,7 +2,7 @@ with
 
 messages as (
 
-    select * from {{ as_planned(source('staging', 'stg_user_events'), 'events_snapshot_id') }}
+    select * from {{ pinned(source('staging', 'stg_user_events')) }}
 
 ),
 

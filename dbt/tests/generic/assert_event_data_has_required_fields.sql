@@ -2,8 +2,6 @@
     model, column_name, event_types, fields, event_type_column="event_type"
 ) %}
 
-{{ config(store_failures_as='view') }}
-
 select
     {{ event_type_column }},
     {{ column_name }}

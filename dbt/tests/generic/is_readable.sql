@@ -5,8 +5,8 @@
 -#}
 {% test is_readable(model) %}
 
-{%- set find_columns = "select * from " ~ model ~ " limit 0" %}
-{%- set columns = run_query(find_columns).column_names if execute else [] %}
+{%- set tested = graph.nodes.get(context.model.attached_node, {}) if execute -%}
+{%- set columns = tested.get("columns", {}).keys() if tested %}
 
 select digest
 from (select checksum(row({{ columns | join(", ") }})) as digest from {{ model }})

@@ -4,9 +4,7 @@
 -#}
 {% test unique_across_days(model, column_name) %}
 
-{{ config(store_failures_as='view') }}
-
-{%- set days = untested_days('daily_product_activity') -%}
+{%- set days = tested_days() -%}
 {%- set around = days_around(days, duplicate_horizon_days()) %}
 
 select

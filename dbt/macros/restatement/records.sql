@@ -1,0 +1,115 @@
+{#- A table that dbt writes itself: models/ops/records.yml declares it. -#}
+{% macro record_table(name, type="table") %}
+    {%- set schema = generate_schema_name("ops", none) -%}
+    {{ return(api.Relation.create(target.database, schema, name, type=type)) }}
+{% endmacro %}
+
+
+{% macro create_records() %}
+    {%- for source in graph.sources.values() if source.source_name == "ops_dbt" -%}
+        {%- set table = record_table(source.identifier) -%}
+        {%- if not adapter.get_relation(table.database, table.schema, table.identifier) -%}
+            {%- set columns = [] -%}
+            {%- for column in source.columns.values() -%}
+                {%- do columns.append(
+                    column.name ~ " " ~ column.data_type ~ " comment " ~ sql_literal(column.description)
+                ) -%}
+            {%- endfor -%}
+            {%- do adapter.create_schema(table) -%}
+            {%- do run_query(
+                "create table if not exists " ~ table ~ " (" ~ columns | join(", ") ~ ") comment "
+                ~ sql_literal(source.description)
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+{% endmacro %}
+
+
+{#-
+  Mart -> its newest record, and the newest change that its table has now. Compaction is none.
+-#}
+{% macro last_builds() %}
+    {%- set builds = {} -%}
+    {%- set queries = [] -%}
+    {%- set find_builds -%}
+        select
+            mart,
+            max_by(cast(source_snapshots as json), built_at),
+            max_by(mart_snapshot_id, built_at),
+            max_by(definition, built_at)
+        from {{ record_table("mart_builds") }}
+        group by mart
+    {%- endset -%}
+    {%- for name, snapshots, mart_snapshot_id, definition in run_query(find_builds).rows -%}
+        {%- for node in restated_marts() if node.name == name -%}
+            {%- set table = adapter.get_relation(node.database, node.schema, node.alias) -%}
+            {%- do builds.update({name: {
+                "table": table,
+                "source_snapshots": fromjson(snapshots),
+                "mart_snapshot_id": mart_snapshot_id,
+                "definition": definition,
+            }}) -%}
+            {%- if table and table.type == "table" -%}
+                {%- do queries.append("select '" ~ name ~ "' as mart, (" ~ newest_change(table) ~ ")") -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- for name, snapshot_now in rows_of_all(queries) -%}
+        {%- do builds[name].update({"snapshot_now": snapshot_now}) -%}
+    {%- endfor -%}
+    {{ return(builds) }}
+{% endmacro %}
+
+
+{% macro newest_change(table) -%}
+    select max_by(snapshot_id, committed_at)
+    from {{ metadata(table, "snapshots") }}
+    where
+        operation <> 'replace'
+        and snapshot_id in ({{ ancestors(table) }})
+{%- endmacro %}
+
+
+{#- What a mart is built from: the snapshot of each staging table that it follows. -#}
+{% macro snapshots_of(plan) %}
+    {%- set snapshots = {} -%}
+    {%- for source in followed(plan.node) -%}
+        {%- do snapshots.update({source: graph.plan.sources[source].snapshot_id}) -%}
+    {%- endfor -%}
+    {{ return(snapshots) }}
+{% endmacro %}
+
+
+{#-
+  After a mart was built: what from. What --empty made is not on record, so that the next build
+  finds another table than the last one left, and rebuilds it.
+-#}
+{% macro record_build(mart, plan) %}
+    {%- set names, snapshots, bookmarks = [], [], [] -%}
+    {%- for name, snapshot_id in snapshots_of(plan).items() -%}
+        {%- do names.append(sql_literal(name)) -%}
+        {%- do snapshots.append(sql_literal(snapshot_id)) -%}
+        {%- do bookmarks.append(sql_literal(graph.plan.sources[name].bookmark)) -%}
+    {%- endfor -%}
+    {%- set version = graph.plan.sources[plan.node.config.meta.restated_from] -%}
+    {%- set days = "null" if plan.rebuild_reason else "array[" ~ dates(plan.days) ~ "]" -%}
+    {%- set insert_record -%}
+        insert into {{ record_table("mart_builds") }}
+        select
+            '{{ plan.node.name }}' as mart,
+            {{ sql_literal(plan.rebuild_reason) }} as rebuild_reason,
+            cast({{ days }} as array(date)) as touched_days,
+            cast(map(array[{{ names | join(", ") }}], array[{{ snapshots | join(", ") }}]) as map(varchar, bigint))
+                as source_snapshots,
+            cast(map(array[{{ names | join(", ") }}], array[{{ bookmarks | join(", ") }}]) as map(varchar, varchar))
+                as source_bookmarks,
+            cast({{ sql_literal(version.latest_at) }} as timestamp(6) with time zone) as latest_event_at,
+            '{{ plan.definition }}' as definition,
+            ({{ newest_change(mart) }}) as mart_snapshot_id,
+            current_timestamp(6) as built_at,
+            '{{ invocation_id }}' as invocation_id
+    {%- endset -%}
+    {%- if not flags.EMPTY -%}
+        {%- do run_query(insert_record) -%}
+    {%- endif -%}
+{% endmacro %}
