@@ -8,7 +8,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONPLATLIBDIR PYTHONWARNINGS
 DBT_OFFLINE := TRINO_HOST= TRINO_PORT=0 TRINO_USER= TRINO_CATALOG=lake \
   DBT_PROJECT_DIR=dbt DBT_PROFILES_DIR=dbt $(BIN)/dbt --quiet
 
-.PHONY: demo test faults chaos bench bench-full bench-curves bench-shapes bench-marts up down status env docs lint clean
+.PHONY: demo test faults acceptance chaos bench bench-full bench-curves bench-shapes bench-marts up down status env docs lint clean
 
 demo: $(READY) ## From an empty machine to marts: start, generate, ingest, build, prove, stop
 	@$(BIN)/python -m lakehouse.demo
@@ -18,6 +18,9 @@ test: $(READY) ## Unit and integration tests, on real services of their own
 
 faults: $(READY) ## Kill, break and lose what can be, on services that may be broken
 	@$(BIN)/python -m pytest tests/faults
+
+acceptance: $(READY) ## What others published, and tools of others, each in an environment of its own
+	@$(BIN)/python -m pytest tests/acceptance
 
 KILLS ?= 100
 EVENTS ?= 1000000

@@ -1,4 +1,5 @@
-"""Staged events -> marts by dbt on Trino: what a build, a late event and one user's day cost.
+"""Staged events -> marts by dbt on Trino: what a build, a late event, moved products and one
+user's day cost.
 
 python -m bench.marts [--sizes 1000000,10000000] [--a-day 70000] [--ingests 1] [--days-back 10]
 """
@@ -25,7 +26,8 @@ def line(built: Built) -> str:
     }
     marts = ", ".join(f"{name} {built.models.get(name, 0):.1f}" for name in days)
     return (
-        f"{built.rows:,} rows {built.tables}, {built.step}: {built.wall_seconds:.1f} s "
+        f"{built.rows:,} rows {built.tables}, {built.step}: {built.wall_seconds:.1f} s, "
+        f"{built.statements} statements "
         f"(CPU-s: Trino {built.trino_cpu_seconds:.1f}, dbt {built.dbt_cpu_seconds:.1f}); "
         f"{marts}; days {days}; written {built.written}"
     )
@@ -49,10 +51,13 @@ def _measured_as(
     full = _built(warehouse, tables, "full", "--full-refresh")
     warehouse.send_late(days_back)
     late = _built(warehouse, tables, "one late event")
+    warehouse.move_products()
+    moved = _built(warehouse, tables, "nine products moved")
     nothing = _built(warehouse, tables, "nothing new")
     scan = warehouse.one_user_day() | {"table_rows": rows, "tables": tables}
+    scan["reads"] = warehouse.reads()
     console.print(f"one user's day, {rows:,} rows {tables}: {scan}", markup=False)
-    return [full, late, nothing], scan
+    return [full, late, moved, nothing], scan
 
 
 def _built(warehouse: Warehouse, tables: str, step: str, *options: str) -> Built:

@@ -38,6 +38,8 @@ class Built:
     restated_days: dict[str, list[str] | None]
     # Of each model, by name.
     models: dict[str, float]
+    # That dbt sent to Trino.
+    statements: int
     # Of each mart that this build wrote to: what Iceberg counts in the snapshot's summary.
     written: dict[str, dict[str, int]]
 
@@ -50,7 +52,7 @@ class Warehouse:
         self._ingests = ingests
         self._target = home.path / "dbt-target"
         self._environment = home.environment | {"DBT_TARGET_PATH": str(self._target)}
-        self._late = 0
+        self._late = self._moves = 0
         self.expected = Expected(a_day=a_day)
 
     def run(self, log: str, *words: str) -> float:
@@ -74,7 +76,8 @@ class Warehouse:
         if not self.expected.messages:
             admin = connect(self._home.exports["KAFKA_BOOTSTRAP_SERVERS"])
             create_topics(admin, PARTITIONS, replicas=1)
-            self._send(_products())
+            at = (FIRST_DAY - timedelta(days=31)).isoformat()
+            self._send(_products(range(5000), "Category", at))
         for left in range(self._ingests, 0, -1):
             produce(self._home, (rows - self.expected.messages) // left, before=self.expected)
             self.run("ingest", "spark-submit", "jobs/ingest.py")
@@ -89,6 +92,13 @@ class Warehouse:
         event["event_timestamp"] -= timedelta(days=days_back)
         self._late += 1
         self._send([message(event | {"event_type": "purchase"})])
+        self.run("ingest", "spark-submit", "jobs/ingest.py")
+
+    def move_products(self) -> None:
+        """Nine of them to another category, as a day's work of a catalogue of 5,000."""
+        self._moves += 1
+        at = (FIRST_DAY + timedelta(days=self._moves)).isoformat()
+        self._send(_products(range(0, 4500, 500), f"Moved {self._moves}", at))
         self.run("ingest", "spark-submit", "jobs/ingest.py")
 
     def _send(self, messages: list[Message]) -> None:
@@ -127,8 +137,18 @@ class Warehouse:
             dbt,
             days,
             models,
+            self._statements(),
             written,
         )
+
+    def _statements(self) -> int:
+        """How many the last run of dbt sent."""
+        rows, _ = self.query("""
+            SELECT count(*) FROM system.runtime.queries WHERE query LIKE '/* {"app": "dbt"%'
+            GROUP BY regexp_extract(query, '"invocation_id": "([^"]+)"', 1)
+            ORDER BY max(created) DESC LIMIT 1
+        """)
+        return int(rows[0][0])
 
     def _trino_cpu(self) -> float:
         server = processes.find(Trino(self._home))
@@ -178,6 +198,20 @@ class Warehouse:
             "bytes_in_table": size,
         }
 
+    def reads(self) -> dict[str, float]:
+        """Seconds to read all columns of a mart, a month and all days; the best of 3."""
+        found = {}
+        for mart in ("product_category_revenue", "top_viewed_products"):
+            columns, _ = self.query(f"SHOW COLUMNS FROM marts.{mart}")
+            row = ", ".join(name for name, *_ in columns)
+            ((last,),), _ = self.query("SELECT max(event_date) FROM marts.calendar")
+            month = f"event_date > DATE '{last}' - INTERVAL '30' DAY"
+            for days, condition in (("a month", month), ("all days", "true")):
+                sql = f"SELECT checksum(row({row})) FROM marts.{mart} WHERE {condition}"  # noqa: S608
+                times = [self.query(sql)[1]["elapsedTimeMillis"] for _ in range(3)]
+                found[f"{mart}, {days}"] = min(times) / 1000
+        return found
+
     def files(self) -> tuple[int, int]:
         """How many hold staging's rows now, and their bytes."""
         listed = f'{STG_USER_EVENTS.name}$files"'.replace(".", '."')
@@ -186,13 +220,12 @@ class Warehouse:
         return files, size
 
 
-def _products() -> list[Message]:
-    """Yield a message for each product of the events, in CATEGORIES."""
-    topic, at = PRODUCT_METADATA.topic, (FIRST_DAY - timedelta(days=31)).isoformat()
+def _products(numbers: range, category: str, at: str) -> list[Message]:
+    """Return a message for each of these products of the events, in CATEGORIES."""
     made = []
-    for number in range(5000):
+    for number in numbers:
         product = f"P{number:05d}"
-        category = f"Category {number % CATEGORIES}"
-        value = {"product_id": product, "name": product, "category": category, "updated_at": at}
-        made.append(Message(topic, product.encode(), encode(value)))
+        name = f"{category} {number % CATEGORIES}"
+        value = {"product_id": product, "name": product, "category": name, "updated_at": at}
+        made.append(Message(PRODUCT_METADATA.topic, product.encode(), encode(value)))
     return made

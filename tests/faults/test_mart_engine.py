@@ -1,16 +1,11 @@
 """Models that others add to the project, and options of dbt: none of them spoils a mart."""
 
 import json
-import shutil
 import signal
-import subprocess
 import time
 
-import broker
 import pytest
-
-from lakehouse.ingest.run import ingest
-from lakehouse.stack.home import REPOSITORY
+from projects import Project, event
 
 DAY, NEXT_DAY = "2026-03-05", "2026-03-06"
 # It forgets in_restated_days(), and has guests only where a variable says so.
@@ -38,65 +33,26 @@ BUILDS = """
 SHOWN = "SELECT CAST(event_date AS varchar), user_id, event_count FROM {schema}.careless"
 
 
-def event(number: int, day: str, user: str | None = "ann") -> str:
-    return json.dumps(
-        {
-            "event_id": f"engine-{number}",
-            "user_id": user,
-            "product_id": "P1",
-            "event_type": "view",
-            "event_timestamp": f"{day}T10:00:00Z",
-            "event_data": {},
-        }
-    )
-
-
-class Project:
-    """A copy of dbt's project with models of somebody else's."""
-
-    def __init__(self, folder, settings, spark):
-        self._settings, self._spark, self.folder = settings, spark, folder
-        ignored = shutil.ignore_patterns("target", "logs")
-        shutil.copytree(REPOSITORY / "dbt", folder, ignore=ignored)
-        for path, sql in (("facts/careless", CARELESS), ("analytics/long", LONG)):
-            model = folder / "models" / path
-            columns = [{"name": n, "data_type": t} for n, t in COLUMNS[model.name].items()]
-            described = {"models": [{"name": model.name, "columns": columns}]}
-            model.with_suffix(".sql").write_text(sql)
-            model.with_suffix(".yml").write_text(json.dumps(described))
-
-    def ingest(self, *values: str, key: str | None = "ann") -> None:
-        broker.produce(self._settings, *values, key=key)
-        ingest(self._spark, self._settings)
-
-    def dbt(self, *words: str, exit_code: int = 0) -> str:
-        with self.start(*words) as process:
-            printed, errors = process.communicate()
-        assert process.returncode == exit_code, f"{printed}\n{errors}"
-        return printed
-
-    def start(self, *words: str) -> subprocess.Popen:
-        folders = f"--project-dir={self.folder}", f"--profiles-dir={self.folder}"
-        pipe = subprocess.PIPE
-        words = ("dbt", "--no-use-colors", *words, *folders)
-        return subprocess.Popen(words, cwd=self.folder, stdout=pipe, stderr=pipe, text=True)
-
-    def edit(self, path: str, old: str, new: str) -> None:
-        file = self.folder / path
-        assert old in file.read_text()
-        file.write_text(file.read_text().replace(old, new))
+def view(number: int, day: str, user: str | None = "ann") -> str:
+    return event(f"engine-{number}", day, user=user)
 
 
 @pytest.fixture(scope="module")
 def project(topics, settings, spark, tmp_path_factory) -> Project:
     project = Project(tmp_path_factory.mktemp("project") / "dbt", settings, spark)
-    project.ingest(event(1, DAY), event(2, NEXT_DAY))
+    for path, sql in (("facts/careless", CARELESS), ("analytics/long", LONG)):
+        name = path.split("/")[1]
+        columns = [{"name": n, "data_type": t} for n, t in COLUMNS[name].items()]
+        described = {"models": [{"name": name, "columns": columns}]}
+        project.add(f"models/{path}.sql", sql)
+        project.add(f"models/{path}.yml", json.dumps(described))
+    project.ingest(view(1, DAY), view(2, NEXT_DAY))
     project.dbt("run", "--select=+careless")
     return project
 
 
 def test_a_model_without_the_filter_of_days_counts_each_event_once(project, query):
-    project.ingest(event(3, DAY))
+    project.ingest(view(3, DAY))
     printed = project.dbt("run", "--select=careless")
     assert f"careless: {DAY} to restate" in printed
     found = sorted(query(SHOWN.format(schema="marts")))
@@ -104,7 +60,7 @@ def test_a_model_without_the_filter_of_days_counts_each_event_once(project, quer
 
 
 def test_a_null_in_the_grain_ends_the_build_and_changes_nothing(project, query):
-    project.ingest(event(4, DAY, user=None), key=None)
+    project.ingest(view(4, DAY, user=None), key=None)
     before = sorted(query(SHOWN.format(schema="marts")))
     printed = project.dbt("run", "--select=careless", '--vars={"with_guests": true}', exit_code=1)
     assert "careless has a row without one of event_date, user_id" in printed
@@ -113,7 +69,7 @@ def test_a_null_in_the_grain_ends_the_build_and_changes_nothing(project, query):
 
 
 def test_what_empty_made_is_rebuilt_by_the_next_build(project, query):
-    project.ingest(event(5, NEXT_DAY))
+    project.ingest(view(5, NEXT_DAY))
     project.dbt("run", "--select=careless", "--empty")
     assert query(SHOWN.format(schema="marts")) == []
     assert "careless is rebuilt in full" in project.dbt("run", "--select=careless")
@@ -131,7 +87,7 @@ def test_the_target_dev_leaves_the_marts_of_others_alone(project, query, monkeyp
 
 
 def test_one_mart_that_is_selected_alone_is_built_from_staging_as_it_is_now(project, query):
-    project.ingest(event(6, NEXT_DAY, user="bob"), key="bob")
+    project.ingest(view(6, NEXT_DAY, user="bob"), key="bob")
     project.dbt("build", "--select=careless")
     assert [NEXT_DAY, "bob", 1] in query(SHOWN.format(schema="marts"))
 
@@ -139,7 +95,7 @@ def test_one_mart_that_is_selected_alone_is_built_from_staging_as_it_is_now(proj
 def test_rows_that_are_deleted_in_trino_restate_their_day_alone(project, query):
     project.dbt("run", "--select=careless")
     query("DELETE FROM staging.stg_user_events WHERE event_id = 'engine-6'")
-    project.ingest(event(7, DAY))
+    project.ingest(view(7, DAY))
     printed = project.dbt("run", "--select=careless")
     assert f"careless: {DAY}, {NEXT_DAY} to restate" in printed
     assert sorted(query(SHOWN.format(schema="marts"))) == [[DAY, "ann", 3], [NEXT_DAY, "ann", 2]]
@@ -149,9 +105,7 @@ def test_rows_that_are_deleted_in_trino_restate_their_day_alone(project, query):
 def test_a_macro_below_a_macro_rebuilds_the_marts_that_use_it(project):
     """user_events calls reporting_date; careless reads user_events."""
     project.edit("macros/reporting_date.sql", "cast({{ column }}", "cast({{ moment(column) }}")
-    (project.folder / "macros/moment.sql").write_text(
-        "{% macro moment(column) %}{{ column }}{% endmacro %}"
-    )
+    project.add("macros/moment.sql", "{% macro moment(column) %}{{ column }}{% endmacro %}")
     project.dbt("run", "--select=+careless")
     project.edit("macros/moment.sql", "{{ column }}", "({{ column }})")
     printed = project.dbt("run", "--select=+careless")
@@ -159,7 +113,7 @@ def test_a_macro_below_a_macro_rebuilds_the_marts_that_use_it(project):
 
 
 def test_a_second_run_is_refused_and_a_killed_one_counts_as_dead_after_a_while(project, query):
-    project.ingest(event(8, DAY))
+    project.ingest(view(8, DAY))
     ((before,),) = query(BUILDS)
     with project.start("run", "--select=+careless", "--full-refresh") as first:
         while query(BUILDS) == [[before]]:

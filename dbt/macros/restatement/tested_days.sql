@@ -5,7 +5,7 @@
 -#}
 {% macro days_to_test(marts, sources) %}
     {%- set days = [] -%}
-    {%- for mart in marts.values() -%}
+    {%- for mart in marts.values() if mart.node.unique_id in selected_resources -%}
         {%- if mart.rebuild_reason -%}
             {{ return(none) }}
         {%- endif -%}
