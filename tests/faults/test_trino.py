@@ -20,7 +20,8 @@ TRAFFIC = ("--events=2000", "--products=50", "--users=100", "--days=3", "--seed=
 BUILD = ("dbt", "run")
 WRITTEN = """
     SELECT count(*) FROM system.runtime.queries
-    WHERE state = 'RUNNING' AND regexp_like(query, '(merge into|create or replace table) "lake"."marts"')
+    WHERE state = 'RUNNING'
+        AND regexp_like(query, '(merge into|create or replace table) "lake"."marts"')
 """
 
 

@@ -16,7 +16,7 @@ months as (
     where
         not is_return
         and user_id is not null
-    group by 1, 2
+    group by user_id, cast(date_trunc('month', event_date) as date)
 
 ),
 
