@@ -65,11 +65,11 @@ def test_customers_equal_the_published_summary_of_the_sample(built, published, q
     names = {user: int(number) for user, number, *_ in sample}
     with (published / "cdnow_customers_summary.csv").open() as file:
         expected = {
-            (int(row["ID"]), int(row["frequency"]), row["recency"], row["T"])
+            (int(row["ID"]), int(row["frequency"]), float(row["recency"]), float(row["T"]))
             for row in csv.DictReader(file)
         }
     found = {
-        (names[user], frequency, f"{recency / 7:.2f}", f"{age / 7:.2f}")
+        (names[user], frequency, round(recency / 7, 2), round(age / 7, 2))
         for user, frequency, recency, age in query(
             "SELECT user_id, frequency, recency_days, age_days FROM marts.customers"
         )
