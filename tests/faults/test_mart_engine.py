@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from threading import Event, Thread
 
 import pytest
 from projects import Project, event
@@ -158,3 +159,49 @@ def test_an_incremental_model_of_another_strategy_is_held_as_dbt_trino_has_it(pr
     kinds = "{{ get_incremental_tmp_relation_type('delete+insert', 'a', 'sql') }}"
     shown = project.dbt("--quiet", "show", f"--inline=select '{kinds}' as kind")
     assert "| table" in shown
+
+
+def test_a_reader_sees_two_days_change_at_once_in_twenty_restatements(project, query):
+    seen, done = set(), Event()
+    counts = """
+        SELECT sum(if(event_date = DATE '2026-03-10', event_count, 0)),
+            sum(if(event_date = DATE '2026-03-20', event_count, 0))
+        FROM marts.careless WHERE user_id = 'ann'
+    """
+
+    def look() -> None:
+        while not done.is_set():
+            seen.update(map(tuple, query(counts)))
+
+    project.ingest(view(100, "2026-03-10"), view(101, "2026-03-20"))
+    project.dbt("run", "--select=+careless")
+    reader = Thread(target=look)
+    reader.start()
+    try:
+        for number in range(102, 142, 2):
+            project.ingest(view(number, "2026-03-10"), view(number + 1, "2026-03-20"))
+            project.dbt("run", "--select=careless")
+    finally:
+        done.set()
+        reader.join()
+    assert {(number, number) for number in (1, 21)} <= seen | set(map(tuple, query(counts)))
+    assert all(one == other for one, other in seen)
+    assert len(seen) > 10
+
+
+def test_a_build_warns_of_half_a_days_traffic_of_an_empty_day_and_of_other_prices(project, query):
+    """Each on a day of its own in the last week of five; the others have 100 views and a price."""
+    project.dbt("run", "--select=+sales +calendar")
+    query("""
+        INSERT INTO marts.daily_product_activity
+        SELECT day, 'weekly', if(day = DATE '2027-02-01', 50, 100), 0, 0, 0, 0, 0
+        FROM unnest(sequence(DATE '2027-01-01', DATE '2027-02-05')) AS days (day)
+        WHERE day <> DATE '2027-02-02'
+    """)
+    query("""
+        INSERT INTO marts.sales (event_date, event_id, is_return, quantity, amount)
+        SELECT day, 'weekly', false, 1, if(day = DATE '2027-02-03', 100, 1)
+        FROM unnest(sequence(DATE '2027-01-01', DATE '2027-02-05')) AS days (day)
+    """)
+    test = "the_last_days_are_like_their_weekdays"
+    assert f"WARN 3 {test}" in project.dbt("test", f"--select={test}")

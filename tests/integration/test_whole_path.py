@@ -72,6 +72,13 @@ def test_a_build_with_nothing_new_asks_trino_little(command, query):
     assert statements < 60
 
 
+def test_freshness_tells_messages_that_came_from_marts_that_are_months_old(command):
+    """The latest event is of March 2026: nobody has built the marts with a newer one since."""
+    printed = command("dbt", "--no-use-colors", "source", "freshness", exit_code=1).stdout
+    assert "PASS freshness of staging.stg_user_events" in printed
+    assert "ERROR STALE freshness of ops_dbt.mart_builds" in printed
+
+
 def test_raw_holds_every_message_once_in_its_folder(ingested, expected, query):
     for topic, table in (("user-events", "user_events"), ("product-metadata", "product_metadata")):
         ((messages, offsets),) = query(
