@@ -161,6 +161,15 @@ def test_an_incremental_model_of_another_strategy_is_held_as_dbt_trino_has_it(pr
     assert "| table" in shown
 
 
+def test_tables_of_an_earlier_version_become_those_of_this_one(project, query):
+    query("ALTER TABLE ops.mart_tests DROP COLUMN looked_until")
+    query("DROP VIEW IF EXISTS marts.top_viewed_products")
+    query("CREATE TABLE marts.top_viewed_products AS SELECT 1 AS view_rank")
+    project.dbt("run", "--select=+careless +top_viewed_products")
+    query("SELECT looked_until FROM ops.mart_tests")
+    assert query("SELECT max(view_rank) FROM marts.top_viewed_products") == [[1]]
+
+
 def test_a_reader_sees_two_days_change_at_once_in_twenty_restatements(project, query):
     seen, done = set(), Event()
     counts = """

@@ -5,21 +5,27 @@
 {% endmacro %}
 
 
+{#- Makes these tables, and adds the columns that those of an earlier version lack. -#}
 {% macro create_records() %}
     {%- for source in graph.sources.values() if source.source_name == "ops_dbt" -%}
         {%- set table = record_table(source.identifier) -%}
-        {%- if not adapter.get_relation(table.database, table.schema, table.identifier) -%}
-            {%- set columns = [] -%}
-            {%- for column in source.columns.values() -%}
-                {%- do columns.append(
-                    column.name ~ " " ~ column.data_type ~ " comment " ~ sql_literal(column.description)
-                ) -%}
-            {%- endfor -%}
+        {%- set held = graph.columns.get(table.schema ~ "." ~ table.identifier) -%}
+        {%- set declared = [] -%}
+        {%- for column in source.columns.values() if column.name not in (held or []) -%}
+            {%- do declared.append(
+                column.name ~ " " ~ column.data_type ~ " comment " ~ sql_literal(column.description)
+            ) -%}
+        {%- endfor -%}
+        {%- if not held -%}
             {%- do adapter.create_schema(table) -%}
             {%- do run_query(
-                "create table if not exists " ~ table ~ " (" ~ columns | join(", ") ~ ") comment "
+                "create table if not exists " ~ table ~ " (" ~ declared | join(", ") ~ ") comment "
                 ~ sql_literal(source.description)
             ) -%}
+        {%- else -%}
+            {%- for column in declared -%}
+                {%- do run_query("alter table " ~ table ~ " add column " ~ column) -%}
+            {%- endfor -%}
         {%- endif -%}
     {%- endfor -%}
 {% endmacro %}
@@ -38,6 +44,7 @@
             max_by(mart_snapshot_id, built_at),
             max_by(definition, built_at)
         from {{ record_table("mart_builds") }}
+        where source_snapshots is not null
         group by mart
     {%- endset -%}
     {%- for name, snapshots, mart_snapshot_id, definition in run_query(find_builds).rows -%}
@@ -94,7 +101,10 @@
     {%- set version = graph.plan.sources[plan.node.config.meta.restated_from] -%}
     {%- set days = "null" if plan.rebuild_reason else "array[" ~ dates(plan.days) ~ "]" -%}
     {%- set insert_record -%}
-        insert into {{ record_table("mart_builds") }}
+        insert into {{ record_table("mart_builds") }} (
+            mart, rebuild_reason, touched_days, source_snapshots, source_bookmarks, latest_event_at,
+            definition, mart_snapshot_id, built_at, invocation_id
+        )
         select
             '{{ plan.node.name }}' as mart,
             {{ sql_literal(plan.rebuild_reason) }} as rebuild_reason,

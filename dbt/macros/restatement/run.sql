@@ -15,6 +15,7 @@
     {%- if execute and flags.WHICH in ["build", "run"] -%}
         {%- do refuse_beside_another_run() -%}
         {%- do drop_leftovers() -%}
+        {%- do graph.update({"columns": held_columns()}) -%}
         {%- do create_records() -%}
         {%- set sources = staged_versions() -%}
         {%- do graph.update({"views": held_views()}) -%}

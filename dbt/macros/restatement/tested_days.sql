@@ -120,7 +120,8 @@
         and not tests | map(attribute="unique_id") | reject("in", passed) | list -%}
         {%- set looked_until = days_in_turn(graph.plan.sources) | last -%}
         {%- do run_query(
-            "insert into " ~ record_table("mart_tests") ~ " select current_timestamp(6), '"
+            "insert into " ~ record_table("mart_tests")
+            ~ " (tested_at, invocation_id, looked_until) select current_timestamp(6), '"
             ~ invocation_id ~ "', cast(" ~ sql_literal(looked_until) ~ " as date)"
         ) -%}
     {%- endif -%}

@@ -1,12 +1,13 @@
 {#- A view is made again only if its definition has changed, or somebody else changed the view. -#}
 {% materialization view, adapter="trino" %}
     {%- set view = this.incorporate(type="view") -%}
-    {%- set held = graph.get("views", {}).get(view.schema ~ "." ~ view.identifier, {}) -%}
+    {%- set name = view.schema ~ "." ~ view.identifier -%}
+    {%- set held = graph.get("views", {}).get(name, {}) -%}
     {%- set is_asked_for = flags.FULL_REFRESH or flags.EMPTY -%}
     {%- if held.definition == definition(model.unique_id) and not is_asked_for -%}
         {{ run_hooks(pre_hooks) }}
         {%- call noop_statement("main", "NO CHANGE") -%}{%- endcall -%}
-        {%- do describe_columns(view, held.comments) -%}
+        {%- do describe_columns(view, graph.columns.get(name, {})) -%}
         {{ run_hooks(post_hooks) }}
         {{ return({"relations": [view]}) }}
     {%- endif -%}
@@ -18,26 +19,11 @@
 
 
 {#-
-  All relations that dbt may have made here, by schema and name: the comments of their columns, and
-  of a view that is as it was recorded, its definition and the snapshot that it names.
+  Views that are as dbt recorded them, by schema and name: their definitions, and of a pinned view
+  the snapshot that it names.
 -#}
 {% macro held_views() %}
     {%- set held = {} -%}
-    {%- set schemas = graph.nodes.values() | map(attribute="schema") | list -%}
-    {%- set schemas = (schemas + [record_table("").schema]) | unique | join("', '") -%}
-    {%- set find_comments -%}
-        select
-            table_schem || '.' || table_name,
-            map_agg(column_name, coalesce(remarks, ''))
-        from system.jdbc.columns
-        where
-            table_cat = '{{ target.database }}'
-            and table_schem in ('{{ schemas }}')
-        group by 1
-    {%- endset -%}
-    {%- for name, comments in run_query(find_comments).rows -%}
-        {%- do held.update({name: {"comments": fromjson(comments) if comments is string else comments}}) -%}
-    {%- endfor -%}
     {%- set find_views -%}
         select
             views.name,
@@ -49,7 +35,7 @@
                 regexp_extract(view_definition, 'VERSION AS OF (\d+)', 1) as snapshot_id,
                 {{ digest_of_view() }} as digest
             from information_schema.views
-            where table_schema in ('{{ schemas }}')
+            where table_schema in ('{{ our_schemas() }}')
         ) as views
         left join (
             select
@@ -64,10 +50,36 @@
                 and views.digest = records.digest
     {%- endset -%}
     {%- for name, snapshot_id, definition in run_query(find_views).rows -%}
-        {%- do held.setdefault(name, {}).update({"snapshot_id": snapshot_id, "definition": definition}) -%}
+        {%- do held.update({name: {"snapshot_id": snapshot_id, "definition": definition}}) -%}
     {%- endfor -%}
     {{ return(held) }}
 {% endmacro %}
+
+
+{#- The columns of all that dbt may have made, by schema and name, each with its comment. -#}
+{% macro held_columns() %}
+    {%- set held = {} -%}
+    {%- set find_columns -%}
+        select
+            table_schem || '.' || table_name,
+            json_format(cast(map_agg(column_name, remarks) as json))
+        from system.jdbc.columns
+        where
+            table_cat = '{{ target.database }}'
+            and table_schem in ('{{ our_schemas() }}')
+        group by 1
+    {%- endset -%}
+    {%- for name, columns in run_query(find_columns).rows -%}
+        {%- do held.update({name: fromjson(columns)}) -%}
+    {%- endfor -%}
+    {{ return(held) }}
+{% endmacro %}
+
+
+{% macro our_schemas() -%}
+    {%- set schemas = graph.nodes.values() | map(attribute="schema") | list -%}
+    {{ (schemas + [record_table("").schema]) | unique | join("', '") }}
+{%- endmacro %}
 
 
 {% macro digest_of_view() -%}
