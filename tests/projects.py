@@ -7,8 +7,11 @@ from pathlib import Path
 
 import broker
 from pyspark.sql import SparkSession
+from shop import USER_EVENTS
 
 from lakehouse.ingest.run import ingest
+from lakehouse.replay.run import replay
+from lakehouse.replay.slices import Asked
 from lakehouse.settings import Settings
 from lakehouse.stack.home import REPOSITORY
 
@@ -37,6 +40,10 @@ class Project:
     def ingest(self, *values: str, key: str | None = "ann") -> None:
         broker.produce(self._settings, *values, key=key)
         ingest(self._spark, self._settings)
+
+    def restore(self) -> None:
+        """Bring back what a test deleted: the tests that follow use the same staging."""
+        replay(self._spark, self._settings, USER_EVENTS.topic, Asked())
 
     def dbt(self, *words: str, exit_code: int = 0) -> str:
         with self.start(*words) as process:

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from collections.abc import Iterator
 from threading import Event, Thread
 
 import pytest
@@ -39,7 +40,7 @@ def view(number: int, day: str, user: str | None = "ann") -> str:
 
 
 @pytest.fixture(scope="module")
-def project(topics, settings, spark, tmp_path_factory) -> Project:
+def project(topics, settings, spark, tmp_path_factory) -> Iterator[Project]:
     project = Project(tmp_path_factory.mktemp("project") / "dbt", settings, spark)
     for path, sql in (("facts/careless", CARELESS), ("analytics/long", LONG)):
         name = path.split("/")[1]
@@ -49,7 +50,8 @@ def project(topics, settings, spark, tmp_path_factory) -> Project:
         project.add(f"models/{path}.yml", json.dumps(described))
     project.ingest(view(1, DAY), view(2, NEXT_DAY))
     project.dbt("run", "--select=+careless")
-    return project
+    yield project
+    project.restore()
 
 
 def test_a_model_without_the_filter_of_days_counts_each_event_once(project, query):

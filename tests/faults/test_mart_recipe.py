@@ -1,6 +1,7 @@
 """docs/marts.md, followed step by step: two files make a mart."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from projects import Project, event
@@ -16,11 +17,12 @@ def returned(number: int, day: str, units: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def project(topics, settings, spark, tmp_path_factory) -> Project:
+def project(topics, settings, spark, tmp_path_factory) -> Iterator[Project]:
     project = Project(tmp_path_factory.mktemp("recipe") / "dbt", settings, spark)
     project.ingest(returned(1, "2026-03-05", 2), returned(2, "2026-03-06", 1))
     project.dbt("build")
-    return project
+    yield project
+    project.restore()
 
 
 def test_the_recipe_makes_a_mart_that_follows_late_and_corrected_events(project, query):
