@@ -115,6 +115,13 @@ def test_a_macro_below_a_macro_rebuilds_the_marts_that_use_it(project):
     assert "careless is rebuilt in full: its code, or a variable in it, has changed" in printed
 
 
+def test_a_mart_that_follows_no_table_is_refused_with_the_way_on(project):
+    project.edit("models/facts/careless.sql", "stg_user_events", "stg_orders")
+    printed = project.dbt("run", "--select=careless", exit_code=2)
+    assert "careless follows staging.stg_orders, which does not exist. Run `spark-sub" in printed
+    project.edit("models/facts/careless.sql", "stg_orders", "stg_user_events")
+
+
 def test_a_second_run_is_refused_and_a_killed_one_counts_as_dead_after_a_while(project, query):
     project.ingest(view(8, DAY))
     ((before,),) = query(BUILDS)
@@ -123,6 +130,8 @@ def test_a_second_run_is_refused_and_a_killed_one_counts_as_dead_after_a_while(p
             time.sleep(0.05)
         first.send_signal(signal.SIGSTOP)
         refused = project.dbt("run", "--select=careless", exit_code=2)
+        # Those that only read are nobody's hindrance, and hinder nobody.
+        project.dbt("test", "--select=events_keep_their_contract")
         first.kill()
     assert "another run builds these marts" in refused
     dead = project.dbt("run", "--select=careless", exit_code=2)

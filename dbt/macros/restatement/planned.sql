@@ -6,6 +6,12 @@
     {%- set builds = last_builds() -%}
     {%- set marts = {} -%}
     {%- for node in restated_marts() -%}
+        {%- for source in followed(node) if source not in sources -%}
+            {{ exceptions.raise_compiler_error(
+                node.name ~ " follows staging." ~ source ~ ", which does not exist. Run"
+                " `spark-submit jobs/ingest.py`, or correct restated_from or looks_up in its meta"
+            ) }}
+        {%- endfor -%}
         {%- set build = builds.get(node.name, {}) -%}
         {%- set reason = rebuild_reason(node, build, sources) -%}
         {%- do marts.update({node.name: {
@@ -29,10 +35,12 @@
         {%- endif -%}
         {%- do mart.update({"days": none if mart.rebuild_reason else days}) -%}
     {%- endfor -%}
+    {%- set turn = days_in_turn(sources) -%}
     {{ return({
         "sources": sources,
         "marts": marts,
-        "tested_days": days_to_test(marts, sources),
+        "turn": turn,
+        "tested_days": days_to_test(marts, turn),
     }) }}
 {% endmacro %}
 

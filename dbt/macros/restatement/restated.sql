@@ -34,9 +34,15 @@
             ) }}
         {%- endif -%}
         {%- do log(model.name ~ " is rebuilt in full: " ~ plan.rebuild_reason, info=true) -%}
+        {%- set existing = load_cached_relation(this) -%}
+        {%- if existing and existing.type != "table" -%}
+            {%- do adapter.drop_relation(existing) -%}
+        {%- endif -%}
+        {%- set whole = "select * from (" ~ sql ~ ") as model where " ~ if_whole(mart, grain, "true") -%}
         {%- call statement("main") -%}
-            {{ create_table_as(false, mart, "select * from (" ~ sql ~ ") as model where " ~ if_whole(mart, grain, "true"), "replace") }}
+            {{ create_table_as(false, mart, whole, "replace") }}
         {%- endcall -%}
+        {%- do apply_grants(mart, config.get("grants"), should_revoke=true) -%}
         {%- do record_build(mart, plan) -%}
         {%- do describe_columns(mart, {}) -%}
     {%- elif plan.days -%}

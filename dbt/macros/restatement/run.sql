@@ -1,8 +1,9 @@
 -- noqa: disable=layout.indent
 -- (This file renders nothing, and sqlfluff takes its Jinja for SQL.)
-{#- The beginning of each statement of a run that builds: see query-comment in dbt_project.yml. -#}
+{#- The beginning of each statement of a run: see query-comment in dbt_project.yml. -#}
 {% macro run_header() -%}
-    {"app": "dbt", "builds": "{{ target.database }}.{{ target.schema }}"
+    {%- set does = "builds" if flags.WHICH in ["build", "run"] else "reads" -%}
+    {"app": "dbt", "{{ does }}": "{{ target.database }}.{{ target.schema }}"
 {%- endmacro %}
 
 

@@ -3,7 +3,7 @@
   built since all tests last passed, and the next few of history, in turn. So a test that failed or
   never ran is not forgotten, and a day that was missed is found once its turn comes.
 -#}
-{% macro days_to_test(marts, sources) %}
+{% macro days_to_test(marts, turn) %}
     {%- set days = [] -%}
     {%- for mart in marts.values() if mart.node.unique_id in selected_resources -%}
         {%- if mart.rebuild_reason -%}
@@ -17,8 +17,7 @@
         {%- endif -%}
         {%- do days.append(day) -%}
     {%- endfor -%}
-    {%- do days.extend(days_in_turn(sources)) -%}
-    {%- set days = days | unique | sort | list -%}
+    {%- set days = (days + turn) | unique | sort | list -%}
     {{ return(days if days | length <= var("most_days_to_restate") else none) }}
 {% endmacro %}
 
@@ -107,8 +106,7 @@
 
 
 {#-
-  After a run: that all tests of the project passed in it. Those of --empty looked at nothing. A
-  run that built nothing is recorded too if it looked at days in turn.
+  After a run: that all tests of the project passed in it. Those of --empty looked at nothing.
 -#}
 {% macro record_tests(results) %}
     {%- set passed = results
@@ -118,7 +116,7 @@
     {%- set tests = graph.nodes.values() | selectattr("resource_type", "equalto", "test") -%}
     {%- if graph.plan and not flags.EMPTY
         and not tests | map(attribute="unique_id") | reject("in", passed) | list -%}
-        {%- set looked_until = days_in_turn(graph.plan.sources) | last -%}
+        {%- set looked_until = graph.plan.turn | last -%}
         {%- do run_query(
             "insert into " ~ record_table("mart_tests")
             ~ " (tested_at, invocation_id, looked_until) select current_timestamp(6), '"
