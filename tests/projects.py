@@ -16,14 +16,14 @@ from lakehouse.settings import Settings
 from lakehouse.stack.home import REPOSITORY
 
 
-def event(event_id: str, day: str, kind: str = "view", user: str | None = "ann", **data) -> str:
+def event(event_id: str, hour: str, kind: str = "view", user: str | None = "ann", **data) -> str:
     return json.dumps(
         {
             "event_id": event_id,
             "user_id": user,
             "product_id": "P1",
             "event_type": kind,
-            "event_timestamp": f"{day}T10:00:00Z",
+            "event_timestamp": f"{hour}:00:00Z",
             "event_data": data,
         }
     )

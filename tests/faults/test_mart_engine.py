@@ -36,7 +36,7 @@ SHOWN = "SELECT CAST(event_date AS varchar), user_id, event_count FROM {schema}.
 
 
 def view(number: int, day: str, user: str | None = "ann") -> str:
-    return event(f"engine-{number}", day, user=user)
+    return event(f"engine-{number}", f"{day}T10", user=user)
 
 
 @pytest.fixture(scope="module")

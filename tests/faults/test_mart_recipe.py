@@ -13,7 +13,7 @@ SHOWN = "SELECT CAST(event_date AS varchar), product_id, units FROM marts.daily_
 
 
 def returned(number: int, day: str, units: int) -> str:
-    return event(f"recipe-{number}", day, "return", price=1, quantity=units)
+    return event(f"recipe-{number}", f"{day}T10", "return", price=1, quantity=units)
 
 
 @pytest.fixture(scope="module")
