@@ -127,6 +127,7 @@ def test_a_second_run_is_refused_and_a_killed_one_counts_as_dead_after_a_while(p
     ((before,),) = query(BUILDS)
     with project.start("run", "--select=+careless", "--full-refresh") as first:
         while query(BUILDS) == [[before]]:
+            assert first.poll() is None
             time.sleep(0.05)
         first.send_signal(signal.SIGSTOP)
         refused = project.dbt("run", "--select=careless", exit_code=2)

@@ -7,10 +7,10 @@
     {%- set marts = {} -%}
     {%- for node in restated_marts() -%}
         {%- for source in followed(node) if source not in sources -%}
-            {{ exceptions.raise_compiler_error(
+            {%- do refuse_to_build(
                 node.name ~ " follows staging." ~ source ~ ", which does not exist. Run"
                 " `spark-submit jobs/ingest.py`, or correct restated_from or looks_up in its meta"
-            ) }}
+            ) -%}
         {%- endfor -%}
         {%- set build = builds.get(node.name, {}) -%}
         {%- set reason = rebuild_reason(node, build, sources) -%}

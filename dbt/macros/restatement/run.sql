@@ -75,12 +75,11 @@
         limit 1
     {%- endset -%}
     {%- for trino_user, run, started_at, silence in run_query(find_other).rows -%}
-        {%- do say_that_the_run_is_over() -%}
-        {{ exceptions.raise_compiler_error(
+        {%- do refuse_to_build(
             "another run builds these marts: " ~ run ~ " of " ~ trino_user ~ ", since "
             ~ started_at ~ " UTC, heard of " ~ silence ~ " s ago. Wait until it ends; if it was"
             " killed, it counts as dead after " ~ silent_seconds() ~ " s of silence"
-        ) }}
+        ) -%}
     {%- endfor -%}
 {% endmacro %}
 
@@ -95,6 +94,13 @@
 {% macro over() -%}
     'this run ' || 'is over'
 {%- endmacro %}
+
+
+{#- Ends a run at its beginning, which no on-run-end follows. -#}
+{% macro refuse_to_build(reason) %}
+    {%- do say_that_the_run_is_over() -%}
+    {{ exceptions.raise_compiler_error(reason) }}
+{% endmacro %}
 
 
 {% macro say_that_the_run_is_over() %}
