@@ -68,7 +68,9 @@ def _staging(contract: Contract) -> dict[str, Any]:
     # A compacted topic is small; of others a model tests the new days alone.
     if contract.compacted:
         grain = {"combination_of_columns": ["kafka_partition", "kafka_offset"]}
-        never_null = f"{contract.key} is not null and {contract.time} is not null"
+        never_null = " and ".join(
+            f"{column} is not null" for column in (contract.key, contract.time, "is_deleted")
+        )
         table["data_tests"] = [
             {"unique_combination_of_columns": {"arguments": grain}},
             {"expression_is_true": {"arguments": {"expression": never_null}}},
