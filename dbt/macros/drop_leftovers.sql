@@ -4,7 +4,6 @@
 -#}
 {% macro drop_leftovers() %}
     {%- if execute -%}
-        {%- set schemas = graph.nodes.values() | map(attribute="schema") | unique | join("', '") -%}
         {%- set find_leftovers -%}
             select
                 table_schema,
@@ -12,7 +11,7 @@
                 table_type
             from information_schema.tables
             where
-                table_schema in ('{{ schemas }}')
+                table_schema in ('{{ our_schemas() }}')
                 and table_name like '%$_$_dbt$_tmp' escape '$'
         {%- endset -%}
         {%- for schema, name, type in run_query(find_leftovers) -%}

@@ -33,7 +33,7 @@
 {#-
   The same where somebody deleted or updated rows in Trino: it leaves delete files, which
   table_changes refuses. Days that hold another number of rows in some file. It reads the time
-  column of both snapshots whole, until `jobs/compact.py` has rewritten these files.
+  column of both snapshots whole, until these files are rewritten.
 -#}
 {% macro days_recounted(version, since) -%}
     {%- set count_rows -%}

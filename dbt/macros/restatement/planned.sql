@@ -13,13 +13,14 @@
             ) -%}
         {%- endfor -%}
         {%- set build = builds.get(node.name, {}) -%}
-        {%- set reason = rebuild_reason(node, build, sources) -%}
+        {%- set digest = definition(node.unique_id) -%}
+        {%- set reason = rebuild_reason(node, build, digest, sources) -%}
         {%- do marts.update({node.name: {
             "node": node,
             "build": build,
             "time": sources[node.config.meta.restated_from].time,
             "rebuild_reason": reason,
-            "definition": definition(node.unique_id),
+            "definition": digest,
             "days": [],
         }}) -%}
     {%- endfor -%}
@@ -96,7 +97,7 @@
 {#-
   Why a mart can't be brought up to date by restating the days that were touched; none if it can.
 -#}
-{% macro rebuild_reason(node, build, sources) %}
+{% macro rebuild_reason(node, build, digest, sources) %}
     {%- if flags.EMPTY -%}
         {{ return("--empty asks for it") }}
     {%- elif flags.FULL_REFRESH -%}
@@ -105,7 +106,7 @@
         {{ return("no build of it is on record") }}
     {%- elif build.snapshot_now is none or build.snapshot_now != build.mart_snapshot_id -%}
         {{ return("its table is not as the last build on record left it") }}
-    {%- elif build.definition != definition(node.unique_id) -%}
+    {%- elif build.definition != digest -%}
         {{ return("its code, or a variable in it, has changed") }}
     {%- endif -%}
     {%- for source in followed(node) -%}

@@ -18,9 +18,9 @@
         {%- do drop_leftovers() -%}
         {%- do graph.update({"columns": held_columns()}) -%}
         {%- do create_records() -%}
-        {%- set sources = staged_versions() -%}
         {%- do graph.update({"views": held_views()}) -%}
         {%- if restated_marts() | selectattr("unique_id", "in", selected_resources) | list -%}
+            {%- set sources = staged_versions() -%}
             {%- do pin(sources) -%}
             {%- do graph.update({"plan": planned(sources)}) -%}
         {%- endif -%}
