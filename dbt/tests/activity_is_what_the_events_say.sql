@@ -1,4 +1,8 @@
 {%- set days = tested_days() -%}
+{%- set compared -%}
+    product_id, view_count, unique_viewers, add_to_cart_count, remove_from_cart_count,
+    purchase_count, return_count
+{%- endset -%}
 
 with
 
@@ -40,12 +44,7 @@ by_day as (
 
     select
         event_date,
-        checksum(
-            row(
-                product_id, view_count, unique_viewers, add_to_cart_count, remove_from_cart_count,
-                purchase_count, return_count
-            )
-        ) as content
+        checksum(row({{ compared }})) as content
     from recounted
     group by event_date
 
@@ -55,12 +54,7 @@ held as (
 
     select
         event_date,
-        checksum(
-            row(
-                product_id, view_count, unique_viewers, add_to_cart_count, remove_from_cart_count,
-                purchase_count, return_count
-            )
-        ) as content
+        checksum(row({{ compared }})) as content
     from {{ ref('daily_product_activity') }}
     where {{ rows_of(days) }}
     group by event_date

@@ -1,4 +1,7 @@
 {%- set days = tested_days() -%}
+{%- set compared -%}
+    category, gross_revenue, returned_amount, purchase_count, units_sold, buyers
+{%- endset -%}
 
 with
 
@@ -49,9 +52,7 @@ by_day as (
 
     select
         event_date,
-        checksum(
-            row(category, gross_revenue, returned_amount, purchase_count, units_sold, buyers)
-        ) as content,
+        checksum(row({{ compared }})) as content,
         sum(gross_revenue) as gross_revenue,
         sum(units_sold) as units_sold
     from recounted
@@ -63,9 +64,7 @@ shown as (
 
     select
         event_date,
-        checksum(
-            row(category, gross_revenue, returned_amount, purchase_count, units_sold, buyers)
-        ) as content
+        checksum(row({{ compared }})) as content
     from {{ ref('product_category_revenue') }}
     where {{ rows_of(days) }}
     group by event_date

@@ -1,4 +1,7 @@
 {%- set days = tested_days() -%}
+{%- set compared -%}
+    user_id, product_id, first_viewed_at, purchased_at, amount
+{%- endset -%}
 
 with
 
@@ -62,7 +65,7 @@ by_day as (
     select
         event_date,
         count(*) as row_count,
-        checksum(row(user_id, product_id, first_viewed_at, purchased_at, amount)) as content
+        checksum(row({{ compared }})) as content
     from recomputed
     group by event_date
 
@@ -73,7 +76,7 @@ held as (
     select
         event_date,
         count(*) as row_count,
-        checksum(row(user_id, product_id, first_viewed_at, purchased_at, amount)) as content,
+        checksum(row({{ compared }})) as content,
         min(minutes_to_purchase) as least_minutes
     from {{ ref('same_day_purchasers') }}
     where {{ rows_of(days) }}
