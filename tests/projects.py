@@ -16,12 +16,19 @@ from lakehouse.settings import Settings
 from lakehouse.stack.home import REPOSITORY
 
 
-def event(event_id: str, hour: str, kind: str = "view", user: str | None = "ann", **data) -> str:
+def event(
+    event_id: str,
+    hour: str,
+    kind: str = "view",
+    user: str | None = "ann",
+    product: str = "P1",
+    **data,
+) -> str:
     return json.dumps(
         {
             "event_id": event_id,
             "user_id": user,
-            "product_id": "P1",
+            "product_id": product,
             "event_type": kind,
             "event_timestamp": f"{hour}:00:00Z",
             "event_data": data,

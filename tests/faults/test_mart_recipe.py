@@ -9,11 +9,16 @@ from projects import Project, event
 from lakehouse.stack.home import REPOSITORY
 
 RECIPE = (REPOSITORY / "docs/marts.md").read_text().split("## A mart of your own")[1]
-SHOWN = "SELECT CAST(event_date AS varchar), product_id, units FROM marts.daily_returns"
+SHOWN = """
+    SELECT CAST(event_date AS varchar), product_id, units FROM marts.daily_returns
+    WHERE product_id = 'recipe'
+"""
 
 
 def returned(number: int, day: str, units: int) -> str:
-    return event(f"recipe-{number}", f"{day}T10", "return", price=1, quantity=units)
+    return event(
+        f"recipe-{number}", f"{day}T10", "return", product="recipe", price=1, quantity=units
+    )
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +38,15 @@ def test_the_recipe_makes_a_mart_that_follows_late_and_corrected_events(project,
     (command,) = re.findall(r"^    dbt (build --select .*)$", RECIPE, re.MULTILINE)
 
     project.dbt(*command.split())
-    assert sorted(query(SHOWN)) == [["2026-03-05", "P1", 2], ["2026-03-06", "P1", 1]]
+    assert sorted(query(SHOWN)) == [["2026-03-05", "recipe", 2], ["2026-03-06", "recipe", 1]]
 
     project.ingest(returned(3, "2026-03-05", 4))
     assert "daily_returns: 2026-03-05 to restate" in project.dbt(*command.split())
-    assert sorted(query(SHOWN)) == [["2026-03-05", "P1", 6], ["2026-03-06", "P1", 1]]
+    assert sorted(query(SHOWN)) == [["2026-03-05", "recipe", 6], ["2026-03-06", "recipe", 1]]
 
     query("DELETE FROM staging.stg_user_events WHERE event_id = 'recipe-2'")
     assert "daily_returns: 2026-03-06 to restate" in project.dbt(*command.split())
-    assert query(SHOWN) == [["2026-03-05", "P1", 6]]
+    assert query(SHOWN) == [["2026-03-05", "recipe", 6]]
 
     for path, _ in files:
         (project.folder / path).unlink()
